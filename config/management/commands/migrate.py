@@ -1,0 +1,24 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.core.management.commands.migrate import Command as Migrate
+
+from config.database import OWNER, ensure_logins, grant
+
+
+class Command(Migrate):
+    help = "Migrate as the owner, and give the application and sealed log-ins their rights."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.set_defaults(database=OWNER)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if OWNER not in settings.DATABASES:
+            raise CommandError("Only the owner migrates: set DATABASE_URL, or run `make up` first.")
+        ensure_logins()
+        super().handle(*args, **options)
+        if not options["plan"] and not options["check_unapplied"] and not options["app_label"]:
+            grant()

@@ -1,0 +1,279 @@
+"""All settings, from the environment, in one file. What is missing in production fails by name.
+
+``DATABASE_URL`` is the owner's log-in: it migrates, and makes the other two log-ins. The web and
+worker processes of a production site are given ``DATABASE_APP_URL`` and ``DATABASE_SEALED_URL``
+and no owner at all. Where neither is set, the embedded servers of ``make up`` are used.
+"""
+
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import pghistory
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+
+from config import environment as env
+
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PRODUCTION = env.text("VIGIL_ENV", "development") == "production"
+DEBUG = env.flag("VIGIL_DEBUG", default=False)
+SECRET_KEY = env.text("VIGIL_SECRET_KEY", None if PRODUCTION else env.development_key())
+ALLOWED_HOSTS = env.words("VIGIL_HOSTS", "" if PRODUCTION else "127.0.0.1,localhost,testserver")
+if PRODUCTION and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("VIGIL_HOSTS is not set: the host names this site answers to")
+if PRODUCTION and DEBUG:
+    raise ImproperlyConfigured("VIGIL_DEBUG must be off in production")
+
+# --- PostgreSQL: three log-ins on one database (docs/decisions/0002) -------------------------
+
+APP_LOGIN, SEALED_LOGIN = "vigil_app", "vigil_sealed"
+_servers = env.embedded()
+_owner_url = env.text("DATABASE_URL", _servers.get("owner_url", ""))
+
+
+def _login_url(variable: str, login: str) -> str:
+    """Return a log-in's own URL, or the owner's with that log-in's name and derived password."""
+    if given := env.text(variable, ""):
+        return given
+    if not _owner_url:
+        if PRODUCTION:
+            raise ImproperlyConfigured(f"{variable} is not set")
+        return f"postgres://{login}:none@127.0.0.1:55432/vigil"  # nobody answers: `make up`
+    parts = urlsplit(_owner_url)
+    password = quote(env.derived_password(SECRET_KEY, login))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{login}:{password}@{host}"))
+
+
+DATABASES = {
+    "default": env.database(_login_url("DATABASE_APP_URL", APP_LOGIN), variable="DATABASE_APP_URL"),
+    "sealed": env.database(
+        _login_url("DATABASE_SEALED_URL", SEALED_LOGIN), variable="DATABASE_SEALED_URL"
+    ),
+}
+if _owner_url:
+    DATABASES["owner"] = env.database(_owner_url, variable="DATABASE_URL")
+DATABASE_ROUTERS = ["config.routing.OwnerMigrates"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Applications ---------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "config",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "oauth2_provider",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "django_celery_beat",
+    "pghistory",
+    "pgtrigger",
+    "events",
+    "trials",
+    "patients",
+    "dosing",
+    "reporting",
+]
+MIDDLEWARE = [
+    "config.logs.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.health.Health",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "config" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.text("VIGIL_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = False
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- People and machines --------------------------------------------------------------------
+
+AUTH_USER_MODEL = "trials.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+AUTH_PASSWORD_VALIDATORS[1]["OPTIONS"] = {"min_length": 12}  # type: ignore[assignment]  # stubs: str only
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_AGE = env.number("VIGIL_SESSION_SECONDS", 8 * 3600)
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+OAUTH2_PROVIDER = {
+    "ACCESS_TOKEN_EXPIRE_SECONDS": env.number("VIGIL_TOKEN_SECONDS", 3600),
+    "SCOPES": {"site": "Submit and read the records of one's own sites"},
+    "DEFAULT_SCOPES": ["site"],
+}
+
+# --- HTTPS ----------------------------------------------------------------------------------
+
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("VIGIL_BEHIND_PROXY", default=False) else None
+)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+CSRF_TRUSTED_ORIGINS = env.words("VIGIL_ORIGINS")
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.number("VIGIL_MAX_BODY_BYTES", 1_000_000)
+
+# --- API ------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "trials.api.authentication.SiteSystem",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "events.api.paging.Pages",
+    "DEFAULT_SCHEMA_CLASS": "config.openapi.Schema",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "config.api.answer",
+    "COERCE_DECIMAL_TO_STRING": True,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Vigil",
+    "DESCRIPTION": "Trial data management: what a site's own system submits and reads.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+
+# --- Valkey, Celery -------------------------------------------------------------------------
+
+REDIS_URL = env.text("REDIS_URL", _servers.get("redis_url", "redis://127.0.0.1:56379/0"))
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "vigil",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2},
+    }
+}
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 1, "global_keyprefix": "vigil:"}
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE = {
+    "sweep the outbox": {
+        "task": "events.tasks.drain",
+        "schedule": 1.0,
+        "options": {"expires": 5},
+    },
+    "write due safety summaries": {
+        "task": "reporting.tasks.write_due_safety_summaries",
+        "schedule": float(env.number("VIGIL_SUMMARY_SWEEP_SECONDS", 3600)),
+    },
+}
+
+# --- Row history: written by triggers, complete, and only ever added to ------------------------
+
+PGHISTORY_APPEND_ONLY = True
+PGHISTORY_DEFAULT_TRACKERS = (
+    pghistory.InsertEvent(),
+    pghistory.UpdateEvent(),
+    pghistory.DeleteEvent(),
+)
+PGHISTORY_CONTEXT_FIELD = pghistory.ContextJSONField(null=False)
+PGHISTORY_OBJ_FIELD = pghistory.ObjForeignKey(related_name="history", db_index=True)
+PGHISTORY_ADMIN_ALL_EVENTS = False
+
+# --- Logs -----------------------------------------------------------------------------------
+
+LOG_LEVEL = env.text("VIGIL_LOG_LEVEL", "INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer(),
+            "foreign_pre_chain": [
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+        }
+    },
+    "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["out"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.server": {"handlers": ["out"], "level": "WARNING", "propagate": False},
+        "fontTools": {"level": "WARNING"},
+    },
+}
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+
+# --- Admin ----------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "Vigil",
+    "SITE_HEADER": "Vigil",
+    "SITE_SUBHEADER": "Trial data management",
+    "SITE_SYMBOL": "visibility",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+}

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("dosing", "0002_initial"), ("trials", "0002_sealed")]
+
+    operations = [
+        migrations.RunSQL(
+            sql=Path(__file__).with_suffix(".sql").read_text(),
+            reverse_sql="DROP FUNCTION sealed.choose_kit",
+        )
+    ]

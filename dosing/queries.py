@@ -1,0 +1,109 @@
+"""Facts for the rules, read in the transaction that acts on them."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from dosing.models import (
+    Counselling,
+    Dispensation,
+    DoseDecision,
+    PregnancyRisk,
+    PregnancyTest,
+    TreatmentEnd,
+)
+from dosing.rules import dispensing, pregnancy_prevention
+from dosing.rules.escalation import GivenCycle
+from patients.models import LabResult, Subject
+from patients.queries import consent_active, has_progressed
+from trials.rules.protocol import Dosing
+
+
+def gate_facts(subject: Subject, supplies: list[Dispensation]) -> pregnancy_prevention.GateFacts:
+    """Return what the pregnancy-prevention gate is judged from."""
+    risk = PregnancyRisk.objects.filter(subject=subject).last()
+    return pregnancy_prevention.GateFacts(
+        zone=ZoneInfo(subject.site.time_zone),
+        category=pregnancy_prevention.RiskCategory(risk.category) if risk else None,
+        counsellings=tuple(
+            pregnancy_prevention.Counselling(
+                counselled_on=row.counselled_on,
+                acknowledgement_version=row.acknowledgement_version,
+                contraception=pregnancy_prevention.Contraception(row.contraception),
+                contraception_since=row.contraception_since,
+            )
+            for row in Counselling.objects.filter(subject=subject)
+        ),
+        tests=tuple(
+            pregnancy_prevention.PregnancyTest(
+                taken_at=row.taken_at,
+                result=pregnancy_prevention.TestResult(row.result),
+                sensitivity_miu_ml=row.sensitivity_miu_ml,
+            )
+            for row in PregnancyTest.objects.filter(subject=subject)
+        ),
+        supplied_on=tuple(supply.dispensed_on for supply in supplies),
+    )
+
+
+def dispensing_facts(
+    subject: Subject, request: dispensing.Request, policy: Dosing
+) -> dispensing.DispensingFacts:
+    """Return what handing over study drug is judged from."""
+    supplies = list(Dispensation.objects.filter(subject=subject))
+    return dispensing.DispensingFacts(
+        gate=gate_facts(subject, supplies),
+        consent_active=consent_active(subject, on=request.dispensed_on),
+        randomised=subject.allocation_id is not None,
+        treatment_ended=TreatmentEnd.objects.filter(subject=subject).exists(),
+        progressed=has_progressed(subject, on=request.dispensed_on),
+        decisions=tuple(
+            dispensing.Decision(row.cycle, row.decided_on, row.dose_mg)
+            for row in DoseDecision.objects.filter(subject=subject, cycle=request.cycle)
+        ),
+        labs=labs_of(subject, request, policy),
+        supplies=tuple(
+            dispensing.Supply(row.cycle, row.dispensed_on, row.days) for row in supplies
+        ),
+    )
+
+
+def labs_of(
+    subject: Subject, request: dispensing.Request, policy: Dosing
+) -> tuple[dispensing.LabResult, ...]:
+    """Return the results of the days that can count for a request."""
+    opens = request.dispensed_on - timedelta(days=policy.lab_window_days.value)
+    rows = LabResult.objects.filter(
+        subject=subject, taken_on__gte=opens, taken_on__lte=request.dispensed_on
+    )
+    return tuple(dispensing.LabResult(row.analyte, row.taken_on, row.value) for row in rows)
+
+
+def given_cycles(subject: Subject, policy: Dosing, *, by_day: date) -> tuple[GivenCycle, ...]:
+    """Return the cycles handed over so far.
+
+    A cycle is completed when as many days as it lasts have passed since its supply, its supply
+    covered them, and the dose was not lowered afterwards; a later, lower decision marks it failed.
+    """
+    supplies = list(Dispensation.objects.filter(subject=subject).order_by("cycle"))
+    decisions = {row.cycle: row.dose_mg for row in DoseDecision.objects.filter(subject=subject)}
+    return tuple(
+        GivenCycle(
+            cycle=row.cycle,
+            dose_mg=row.dose_mg,
+            completed=_completed(row, policy, by_day),
+            failed=_lowered_after(row, decisions),
+        )
+        for row in supplies
+    )
+
+
+def _completed(row: Dispensation, policy: Dosing, by_day: date) -> bool:
+    cycle = policy.cycle_days.value
+    early = policy.early_refill_days.value
+    return row.days >= cycle and (by_day - row.dispensed_on).days >= cycle - early
+
+
+def _lowered_after(row: Dispensation, decisions: dict[int, Decimal]) -> bool:
+    following = decisions.get(row.cycle + 1)
+    return following is not None and 0 < following < row.dose_mg

@@ -1,0 +1,164 @@
+"""Kits: their arrival at a site, and their handing over through the gate."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TypedDict
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from dosing.errors import GateClosed, KitsRefused, NoKit
+from dosing.events import KitDispensed, KitsSupplied
+from dosing.models import Dispensation, DoseDecision, Kit
+from dosing.queries import dispensing_facts
+from dosing.rules.dispensing import Request, dispense_blocks
+from events.outbox import publish
+from events.outcomes import Reason
+from patients.models import Subject
+from patients.services.recording import store, subject_for
+from trials.models import Site, Trial, User
+from trials.permissions import Permission, authorise
+from trials.rules.conduct import day_reasons
+from trials.rules.protocol import Protocol
+from trials.services.unblinding import load_kit_contents
+
+
+class SuppliedKit(TypedDict):
+    """One kit as the unblinded supplier knows it."""
+
+    number: str
+    dose_mg: Decimal
+    arm: str
+    expires_on: date
+
+
+@transaction.atomic
+def dispense_kit(
+    *,
+    subject_id: UUID,
+    cycle: int,
+    prescribed_at: datetime,
+    dispensed_on: date,
+    days: int,
+    by: User,
+    at: datetime,
+) -> Dispensation:
+    """Hand one kit to one subject, if every gate is open at this moment.
+
+    The sealed schema chooses the kit: of the decided dose, of the subject's own arm, in date for
+    the whole supply. Its number is all that comes back.
+
+    Publishes ``KitDispensed``. Raises ``GateClosed`` with every reason, or ``NoKit``. Locks the
+    subject, then the kit: neither can be dispensed to, or from, twice at once.
+    """
+    subject = subject_for(by, subject_id, Permission.DISPENSE)
+    protocol = subject.trial.protocol
+    request = Request(cycle, days, prescribed_at, dispensed_on)
+    facts = dispensing_facts(subject, request, protocol.dosing)
+    today = subject.site.local_day(at)
+    replay = subject.trial.conduct == Trial.Conduct.REPLAY
+    blocks = (
+        *day_reasons(dispensed_on, today=today, replay=replay, field="dispensed_on"),
+        *dispense_blocks(facts, request, protocol.dosing, protocol.pregnancy_prevention),
+    )
+    if blocks:
+        raise GateClosed(*blocks)
+    decision = DoseDecision.objects.get(subject=subject, cycle=cycle)
+    kit = _choose_kit(subject, decision.dose_mg, dispensed_on + timedelta(days=days))
+    kit.status = Kit.Status.DISPENSED
+    kit.save(update_fields=["status"])
+    dispensation = store(
+        Dispensation,
+        subject,
+        by=by,
+        at=at,
+        kit=kit,
+        decision=decision,
+        cycle=cycle,
+        dose_mg=decision.dose_mg,
+        prescribed_at=prescribed_at,
+        dispensed_on=dispensed_on,
+        days=days,
+    )
+    publish(
+        KitDispensed(
+            stream=subject.trial.code,
+            subject_id=subject.pk,
+            site_id=subject.site_id,
+            kit_number=kit.number,
+            cycle=cycle,
+            dispensed_on=dispensed_on,
+        ),
+        at=at,
+    )
+    return dispensation
+
+
+def _choose_kit(subject: Subject, dose_mg: Decimal, last_day: date) -> Kit:
+    """Lock and return a kit for the subject. The refusal is worded alike in every arm."""
+    if subject.allocation is None:
+        raise ValueError("the gate let a subject through that is not randomised")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sealed.choose_kit(%s, %s, %s, %s)",
+            [subject.allocation.slot_id, subject.site_id, dose_mg, last_day],
+        )
+        kit_id = cursor.fetchone()[0]
+    if kit_id is None:
+        raise NoKit(
+            Reason("no_kit_at_site", "The site has no suitable kit in date: ask for a supply.")
+        )
+    return Kit.objects.get(pk=kit_id)
+
+
+def supply_kits(
+    *, trial: str, site: str, kits: Sequence[SuppliedKit], by: User, at: datetime
+) -> int:
+    """Enter kits that arrived at a site; what each holds goes to the sealed schema alone.
+
+    The sealed part is written first: a kit without contents is never chosen, and contents without
+    a kit are never reached. Publishes ``KitsSupplied``. Raises ``KitsRefused`` with every reason.
+    """
+    study = Trial.objects.with_permission(by, Permission.SUPPLY_KITS).get(code=trial)
+    place = Site.objects.visible_to(by, Permission.SUPPLY_KITS).get(trial=study, code=site)
+    if reasons := _kit_problems(kits, study.protocol):
+        raise KitsRefused(*reasons)
+    load_kit_contents(
+        trial=study,
+        by=by,
+        contents=[(kit["number"], kit["arm"]) for kit in kits],
+        detail=f"{len(kits)} kits for {place.code}",
+    )
+    with transaction.atomic():
+        authorise(by, Permission.SUPPLY_KITS, site=place)
+        Kit.objects.bulk_create(
+            Kit(
+                site=place,
+                number=kit["number"],
+                dose_mg=kit["dose_mg"],
+                expires_on=kit["expires_on"],
+            )
+            for kit in kits
+        )
+        publish(KitsSupplied(stream=study.code, site_id=place.pk, count=len(kits)), at=at)
+    return len(kits)
+
+
+def _kit_problems(kits: Sequence[SuppliedKit], protocol: Protocol) -> list[Reason]:
+    numbers = Counter(kit["number"] for kit in kits)
+    known = Kit.objects.filter(number__in=numbers).values_list("number", flat=True)
+    twice = {number for number, count in numbers.items() if count > 1} | set(known)
+    arms = {arm.code for arm in protocol.arms}
+    reasons = [
+        Reason("kit_number_twice", f"Kit {number} is there already.") for number in sorted(twice)
+    ]
+    for kit in kits:
+        if kit["arm"] not in arms:
+            reasons.append(Reason("unknown_arm", f"Kit {kit['number']} is for no arm we know."))
+        if kit["dose_mg"] not in protocol.dosing.ladder_mg:
+            reasons.append(
+                Reason("not_on_ladder", f"{kit['dose_mg']} mg is not a level of the ladder.")
+            )
+    return reasons

@@ -1,0 +1,23 @@
+from patients.models.adverse_events import AdverseEvent
+from patients.models.consent import Consent, ConsentWithdrawal
+from patients.models.eligibility import Screening
+from patients.models.labs import LabResult
+from patients.models.outcomes import Contact, Death, FurtherTreatment
+from patients.models.response import ResponseAssessment
+from patients.models.subjects import Subject
+from patients.models.visits import Visit
+
+
+__all__ = [
+    "AdverseEvent",
+    "Consent",
+    "ConsentWithdrawal",
+    "Contact",
+    "Death",
+    "FurtherTreatment",
+    "LabResult",
+    "ResponseAssessment",
+    "Screening",
+    "Subject",
+    "Visit",
+]

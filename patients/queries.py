@@ -1,0 +1,19 @@
+"""Reads with a name."""
+
+from datetime import date
+
+from patients.models import Consent, ConsentWithdrawal, ResponseAssessment, Subject
+
+
+def consent_active(subject: Subject, *, on: date) -> bool:
+    """Return whether a consent was signed by a day and not withdrawn by then; both days count."""
+    signed = Consent.objects.filter(subject=subject, signed_on__lte=on).exists()
+    withdrawn = ConsentWithdrawal.objects.filter(subject=subject, withdrawn_on__lte=on).exists()
+    return signed and not withdrawn
+
+
+def has_progressed(subject: Subject, *, on: date) -> bool:
+    """Return whether any assessor found progression on or before a day."""
+    return ResponseAssessment.objects.filter(
+        subject=subject, response=ResponseAssessment.Response.PD, assessed_on__lte=on
+    ).exists()

@@ -1,0 +1,190 @@
+"""From the first entry to randomisation."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from events.outbox import publish
+from events.outcomes import Reason
+from patients.errors import NotRandomisable, SubjectNotEnrolled
+from patients.events import ScreeningRecorded, SubjectEnrolled, SubjectRandomised
+from patients.models import Consent, Screening, Subject
+from patients.queries import consent_active
+from patients.rules.eligibility import (
+    EligibilityFacts,
+    RandomisationFacts,
+    completed_years,
+    ineligible_reasons,
+    randomisation_blocks,
+)
+from patients.rules.strata import stratum_of
+from patients.services.recording import (
+    future_reasons,
+    refuse_if,
+    require_consent,
+    store,
+    subject_for,
+)
+from trials.models import Allocation, Site, User
+from trials.permissions import Permission, authorise
+from trials.services.randomisation import allocate
+
+
+EARLIEST_YEAR_OF_BIRTH = 1900
+
+
+@transaction.atomic
+def enrol_subject(
+    *, trial: str, site: str, year_of_birth: int, sex: str, screened_on: date, by: User, at: datetime
+) -> Subject:
+    """Enter one person for screening and give the next number of the site.
+
+    ``trial`` and ``site`` are codes. The site's row is locked, so numbers run without gaps or
+    doubles. Publishes ``SubjectEnrolled``. Raises ``SubjectNotEnrolled`` with every reason.
+    """
+    place = (
+        Site.objects.visible_to(by, Permission.READ_SUBJECTS)
+        .select_for_update(of=("self",))
+        .select_related("trial")
+        .get(trial__code=trial, code=site)
+    )
+    authorise(by, Permission.ENROL, site=place)
+    today = place.local_day(at)
+    reasons = []
+    if place.status != Site.Status.ACTIVE:
+        reasons.append(Reason("site_status", f"Site {place.code} is {place.status}."))
+    if screened_on > today:
+        reasons.append(Reason("future_day", f"screened_on {screened_on} lies in the future."))
+    if not EARLIEST_YEAR_OF_BIRTH <= year_of_birth <= screened_on.year:
+        reasons.append(Reason("year_of_birth", f"{year_of_birth} cannot be a year of birth."))
+    if reasons:
+        raise SubjectNotEnrolled(*reasons)
+    subject = Subject.objects.create(
+        trial=place.trial,
+        site=place,
+        number=f"{place.code}-{Subject.objects.filter(site=place).count() + 1:04d}",
+        year_of_birth=year_of_birth,
+        sex=sex,
+        screened_on=screened_on,
+        protocol_version=place.trial.current_version,
+        recorded_by=by,
+        recorded_at=at,
+    )
+    publish(
+        SubjectEnrolled(stream=place.trial.code, subject_id=subject.pk, site_id=place.pk), at=at
+    )
+    return subject
+
+
+@transaction.atomic
+def record_screening(
+    *, subject_id: UUID, assessed_on: date, by: User, at: datetime, **found: Any
+) -> Screening:
+    """Record what screening found; the rule judges eligibility and derives the stratum.
+
+    ``found`` are the fields of ``Screening`` a site enters. An ineligible subject is a record
+    like any other, with its reasons. Publishes ``ScreeningRecorded``.
+
+    Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, an exclusion the
+    protocol does not know, or the subject randomised already.
+    """
+    subject = subject_for(by, subject_id, Permission.ENROL)
+    require_consent(subject, on=assessed_on)
+    protocol = subject.trial.protocol
+    reasons = future_reasons(
+        subject, at, assessed_on=assessed_on, last_cycle_on=found["last_cycle_on"]
+    )
+    if subject.allocation_id is not None:
+        reasons.append(Reason("already_randomised", "Screening ended with randomisation."))
+    known = {exclusion.code for exclusion in protocol.eligibility.exclusions}
+    reasons += [
+        Reason("unknown_exclusion", f"The protocol has no exclusion {code}.")
+        for code in found["exclusions"]
+        if code not in known
+    ]
+    refuse_if(reasons)
+    against = ineligible_reasons(_facts(subject, found), protocol.eligibility)
+    stratum = "" if against else stratum_of(found["mrd_level"], protocol.strata)
+    screening = store(
+        Screening,
+        subject,
+        by=by,
+        at=at,
+        assessed_on=assessed_on,
+        eligible=not against,
+        reasons=[{"code": reason.code, "detail": reason.detail} for reason in against],
+        stratum=stratum,
+        **found,
+    )
+    publish(
+        ScreeningRecorded(
+            stream=subject.trial.code,
+            subject_id=subject.pk,
+            site_id=subject.site_id,
+            eligible=not against,
+            reasons=tuple(reason.code for reason in against),
+        ),
+        at=at,
+    )
+    return screening
+
+
+@transaction.atomic
+def randomise_subject(
+    *, subject_id: UUID, randomised_on: date, by: User, at: datetime
+) -> Allocation:
+    """Take a place on the sealed list for one subject, once.
+
+    Eligibility, consent and timing are judged here, under the subject's lock, in the transaction
+    that takes the place. The stratum comes from the screening and is frozen with the allocation.
+
+    Publishes ``SubjectRandomised`` (and ``SlotAllocated``). Raises ``NotRandomisable`` with every
+    reason, and what ``allocate`` raises.
+    """
+    subject = subject_for(by, subject_id, Permission.RANDOMISE)
+    screening = Screening.objects.filter(subject=subject).order_by("recorded_at").last()
+    facts = RandomisationFacts(
+        randomised_on=randomised_on,
+        last_cycle_on=screening.last_cycle_on if screening else None,
+        consent_active=consent_active(subject, on=randomised_on),
+        eligible=screening.eligible if screening else None,
+        already_randomised=subject.allocation_id is not None,
+    )
+    blocks = randomisation_blocks(facts, subject.trial.protocol.eligibility)
+    if blocks or screening is None:
+        raise NotRandomisable(*blocks)
+    allocation = allocate(
+        site=subject.site,
+        stratum=screening.stratum,
+        randomised_on=randomised_on,
+        by=by,
+        at=at,
+    )
+    subject.allocation = allocation
+    subject.save(update_fields=["allocation"])
+    publish(
+        SubjectRandomised(
+            stream=subject.trial.code,
+            subject_id=subject.pk,
+            site_id=subject.site_id,
+            allocation_id=allocation.pk,
+            stratum=allocation.stratum,
+            randomised_on=randomised_on,
+        ),
+        at=at,
+    )
+    return allocation
+
+
+def _facts(subject: Subject, found: dict[str, Any]) -> EligibilityFacts:
+    consent = Consent.objects.filter(subject=subject).earliest("signed_on")
+    names = set(EligibilityFacts.__dataclass_fields__) - {"age", "exclusions"}
+    return EligibilityFacts(
+        age=completed_years(subject.year_of_birth, consent.signed_on),
+        exclusions=tuple(found["exclusions"]),
+        **{name: found[name] for name in names},
+    )
+
+

@@ -1,0 +1,76 @@
+"""What every service on a subject begins and ends with."""
+
+from datetime import date, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from events.outcomes import Reason
+from patients.errors import ConsentMissing, RecordRefused, StaleRecord
+from patients.models import Consent, Subject
+from patients.models.subjects import Record
+from trials.models import User
+from trials.permissions import Permission, authorise
+
+
+Stored = TypeVar("Stored", bound=Record)
+
+
+def subject_for(
+    by: User, subject_id: UUID, permission: Permission, *, reason: str = ""
+) -> Subject:
+    """Return the subject under lock, after asking whether ``by`` may do this at its site.
+
+    Two services on one subject run one after the other. Raises ``Subject.DoesNotExist`` for one
+    the user cannot see, and ``PermissionDenied`` for one they may only read.
+    """
+    subject = (
+        Subject.objects.visible_to(by)
+        .select_for_update(of=("self",), no_key=True)
+        .select_related("site", "trial", "allocation")
+        .get(pk=subject_id)
+    )
+    subject.site.trial = subject.trial
+    authorise(by, permission, site=subject.site, reason=reason)
+    return subject
+
+
+def store(model: type[Stored], subject: Subject, *, by: User, at: datetime, **fields: Any) -> Stored:
+    """Insert one record of a subject under the protocol version in force."""
+    return model.objects.create(  # type: ignore[attr-defined,no-any-return]  # every Record has it
+        subject=subject,
+        protocol_version=subject.trial.current_version,
+        recorded_by=by,
+        recorded_at=at,
+        **fields,
+    )
+
+
+def future_reasons(subject: Subject, at: datetime, **days: date | None) -> list[Reason]:
+    """Return a reason for each named day that lies after the site's today."""
+    today = subject.site.local_day(at)
+    return [
+        Reason("future_day", f"{name} {day} lies in the future (today is {today}).")
+        for name, day in days.items()
+        if day is not None and day > today
+    ]
+
+
+def require_consent(subject: Subject, *, on: date) -> None:
+    """Raise ``ConsentMissing`` unless a consent was signed by a day. Consent comes before data."""
+    first = Consent.objects.filter(subject=subject).order_by("signed_on").first()
+    if first is None or first.signed_on > on:
+        raise ConsentMissing(
+            Reason("no_consent", f"No consent was signed by {on}: record the consent first.")
+        )
+
+
+def refuse_if(reasons: list[Reason]) -> None:
+    """Raise ``RecordRefused`` with all reasons, if there are any."""
+    if reasons:
+        raise RecordRefused(*reasons)
+
+
+def check_revision(current: int, read: int) -> None:
+    """Raise ``StaleRecord`` unless the caller read the record as it is now."""
+    if current != read:
+        raise StaleRecord(f"The record is at revision {current}, you read {read}: read it again.")

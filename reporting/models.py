@@ -1,0 +1,93 @@
+"""What was reported, and the small read models that events keep up to date."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from events.history import tracked
+from trials.models import Site, Trial, User
+from trials.models.people import trial_ids
+from trials.permissions import Permission
+
+
+class SafetySummaryQuerySet(models.QuerySet["SafetySummary"]):
+    def visible_to(self, user: User) -> "SafetySummaryQuerySet":
+        return self.filter(trial__in=trial_ids(user.may(Permission.READ_SAFETY)))
+
+
+@tracked
+class SafetySummary(models.Model):
+    """One period's safety summary, arms pooled. Edition 1 is the scheduled one."""
+
+    insert_only = True
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="safety_summaries")
+    period_start = models.DateField()
+    period_end = models.DateField()
+    edition = models.PositiveSmallIntegerField(default=1)
+    as_known_at = models.DateTimeField()
+    content = models.JSONField()
+    digest = models.CharField(max_length=64)
+    written_by = models.CharField(max_length=150)
+    written_at = models.DateTimeField()
+
+    objects = SafetySummaryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "safety summaries"
+        ordering = ["-period_start", "-edition"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["trial", "period_start", "edition"], name="summary_once_per_period"
+            ),
+            models.CheckConstraint(
+                condition=Q(period_end__gte=models.F("period_start")), name="summary_period_order"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.period_start} to {self.period_end}, edition {self.edition}"
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    def visible_to(self, user: User) -> "NoticeQuerySet":
+        return self.filter(site__in=Site.objects.visible_to(user))
+
+
+class Notice(models.Model):
+    """Something a person should look at; made once for the event that caused it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="+")
+    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="+")
+    event = models.OneToOneField("events.OutboxEvent", on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=40)
+    text = models.CharField(max_length=300)
+    created_at = models.DateTimeField()
+
+    objects = NoticeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class SiteActivity(models.Model):
+    """How many events of a type each site has had, counted one by one as they are delivered."""
+
+    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="+")
+    type = models.CharField(max_length=80)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "site activity"
+        constraints = [
+            models.UniqueConstraint(fields=["site", "type"], name="activity_once_per_site_and_type")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.site}: {self.count} {self.type}"

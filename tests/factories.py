@@ -1,0 +1,189 @@
+"""Subjects at a stage, built by the services a site would use; only what matters is a parameter."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from dosing.services.decisions import decide_dose
+from dosing.services.dispensing import supply_kits
+from dosing.services.pregnancy_prevention import assess_pregnancy_risk, record_counselling
+from patients.models import Subject
+from patients.services.consent import record_consent
+from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
+from patients.services.labs import record_labs
+from trials.models import Site, Trial, User
+from trials.permissions import Role
+from trials.services.randomisation import load_list
+from trials.services.setup import add_site, create_trial, give_role
+
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+TODAY = NOW.date()
+PROTOCOL = (Path(__file__).parent.parent / "protocols/cllm1.toml").read_text()
+BLOCK = ("L", "P", "L")
+
+ELIGIBLE: dict[str, Any] = {
+    "first_line_regimen": "FCR",
+    "first_line_cycles": 6,
+    "response": "PR",
+    "mrd_level": Decimal("0.02"),
+    "ighv_unmutated": True,
+    "tp53_mutated": False,
+    "del17p": False,
+    "ecog": 0,
+    "anc_10e9_l": Decimal("2.5"),
+    "platelets_10e9_l": Decimal(150),
+    "creatinine_clearance_ml_min": Decimal(90),
+    "exclusions": [],
+}
+
+
+def user(name: str, **fields: Any) -> User:
+    return User.objects.create_user(username=name, **fields)
+
+
+class Study:
+    """A trial with one site, people in every role, a loaded list and kits."""
+
+    def __init__(self, *, conduct: str = Trial.Conduct.LIVE, kits: int = 6) -> None:
+        self.admin = user("admin")
+        self.trial = create_trial(
+            protocol_text=PROTOCOL, conduct=conduct, administrator=self.admin, at=NOW - timedelta(1)
+        )
+        self.site = self.add_site("DE-01")
+        self.people = {role: self.person(role) for role in Role if role not in AT_A_SITE}
+        self.people |= {role: self.person(role, site=self.site) for role in AT_A_SITE}
+        self.people[Role.SPONSOR_ADMINISTRATOR] = self.admin
+        self.coordinator = self.people[Role.COORDINATOR]
+        self.system = self.people[Role.SITE_SYSTEM]
+        self.pharmacist = self.people[Role.PHARMACIST]
+        self.statistician = self.people[Role.UNBLINDED_STATISTICIAN]
+        self.supplier = self.people[Role.UNBLINDED_SUPPLIER]
+        load_list(
+            trial_id=self.trial.pk,
+            entries=[(stratum, BLOCK[i % 3]) for stratum in "HI" for i in range(102)],
+            reason="pre-generated list",
+            by=self.statistician,
+            at=NOW,
+        )
+        if kits:
+            self.supply(kits)
+
+    def add_site(self, code: str, time_zone: str = "Europe/Berlin") -> Site:
+        return add_site(
+            trial_id=self.trial.pk,
+            code=code,
+            name=f"Site {code}",
+            country="DE",
+            time_zone=time_zone,
+            by=self.admin,
+        )
+
+    def person(self, role: Role, *, site: Site | None = None, name: str = "") -> User:
+        if role is Role.SPONSOR_ADMINISTRATOR:
+            return self.admin
+        found = user(name or (f"{role.value}-{site.code}" if site else role.value))
+        give_role(
+            user=found, trial_id=self.trial.pk, site=site, role=role, by=self.admin,
+            at=NOW - timedelta(1),
+        )  # fmt: skip
+        return found
+
+    def supply(self, each: int, *, site: Site | None = None, dose_mg: str = "5") -> None:
+        place = site or self.site
+        start = 100_000 + 1000 * len(self._supplied)
+        self._supplied.append(place.code)
+        supply_kits(
+            trial=self.trial.code,
+            site=place.code,
+            kits=[
+                {
+                    "number": str(start + i),
+                    "dose_mg": Decimal(dose_mg),
+                    "arm": "LP"[i % 2],
+                    "expires_on": date(2030, 1, 1),
+                }
+                for i in range(2 * each)
+            ],
+            by=self.supplier,
+            at=NOW,
+        )
+
+    @property
+    def _supplied(self) -> list[str]:
+        return self.__dict__.setdefault("_supplies", [])
+
+    def enrolled(self, *, sex: str = "male", site: Site | None = None, by: User | None = None) -> Subject:
+        return enrol_subject(
+            trial=self.trial.code,
+            site=(site or self.site).code,
+            year_of_birth=1950,
+            sex=sex,
+            screened_on=TODAY - timedelta(7),
+            by=by or self.system,
+            at=NOW,
+        )
+
+    def consented(self, **how: Any) -> Subject:
+        subject = self.enrolled(**how)
+        record_consent(
+            subject_id=subject.pk, version="1.0", signed_on=TODAY - timedelta(7),
+            by=how.get("by") or self.system, at=NOW,
+        )  # fmt: skip
+        return subject
+
+    def screened(self, *, found: dict[str, Any] | None = None, **how: Any) -> Subject:
+        subject = self.consented(**how)
+        record_screening(
+            subject_id=subject.pk,
+            assessed_on=TODAY - timedelta(3),
+            last_cycle_on=TODAY - timedelta(90),
+            by=how.get("by") or self.system,
+            at=NOW,
+            **{**ELIGIBLE, **(found or {})},
+        )
+        return subject
+
+    def randomised(self, **how: Any) -> Subject:
+        subject = self.screened(**how)
+        randomise_subject(
+            subject_id=subject.pk, randomised_on=TODAY, by=how.get("by") or self.system, at=NOW
+        )
+        subject.refresh_from_db()
+        return subject
+
+    def labs(self, subject: Subject, *, on: date = TODAY, anc: str = "2.5") -> None:
+        record_labs(
+            subject_id=subject.pk,
+            taken_on=on,
+            results=[
+                {"analyte": "anc", "value": Decimal(anc), "unit": "10^9/L"},
+                {"analyte": "platelets", "value": Decimal(150), "unit": "10^9/L"},
+                {"analyte": "creatinine_clearance", "value": Decimal(90), "unit": "mL/min"},
+            ],
+            by=self.system,
+            at=NOW,
+        )
+
+    def ready_for_first_kit(self, **how: Any) -> Subject:
+        """A man with everything the first dispensing asks for."""
+        subject = self.randomised(**how)
+        assess_pregnancy_risk(subject_id=subject.pk, assessed_on=TODAY, by=self.system, at=NOW)
+        record_counselling(
+            subject_id=subject.pk,
+            counselled_on=TODAY,
+            acknowledgement_version="1.0",
+            contraception="condom",
+            by=self.system,
+            at=NOW,
+        )
+        self.labs(subject)
+        decide_dose(
+            subject_id=subject.pk, cycle=1, decided_on=TODAY, dose_mg=Decimal(5),
+            by=self.system, at=NOW,
+        )  # fmt: skip
+        return subject
+
+
+AT_A_SITE = {Role.SITE_SYSTEM, Role.INVESTIGATOR, Role.COORDINATOR, Role.PHARMACIST}

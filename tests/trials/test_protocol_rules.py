@@ -1,0 +1,473 @@
+import tomllib
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
+from trials.rules.toml_lines import key_lines, nearest_line
+
+
+PROTOCOLS = Path(__file__).parents[2] / "protocols"
+TEXT = (PROTOCOLS / "cllm1.toml").read_text()
+
+
+def changed(*replacements: tuple[str, str]) -> str:
+    text = TEXT
+    for old, new in replacements:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def problems_of(text: str) -> list[tuple[int, str, str]]:
+    with pytest.raises(ProtocolInvalid) as refusal:
+        load_protocol(text)
+    return [(problem.line, problem.key, problem.rule) for problem in refusal.value.problems]
+
+
+def line_with(text: str, part: str) -> int:
+    return next(n for n, line in enumerate(text.splitlines(), start=1) if part in line)
+
+
+def test_the_built_in_protocol_is_read_as_published():
+    protocol = load_protocol(TEXT)
+
+    assert protocol.version == "1.0"
+    assert protocol.trial.code == "CLLM1"
+    assert protocol.trial.registry["clinicaltrials_gov"] == "NCT01556776"
+    assert protocol.trial.planned_accrual.value == 200
+    assert protocol.trial.accrual_opens_on == date(2012, 7, 5)
+    assert protocol.trial.accrual_closes_on == date(2016, 3, 15)
+    assert [(arm.code, arm.ratio, arm.control) for arm in protocol.arms] == [
+        ("L", 2, False),
+        ("P", 1, True),
+    ]
+    assert protocol.randomisation.block_sizes == (3,)
+    assert [stratum.code for stratum in protocol.strata] == ["H", "I"]
+    assert protocol.strata[1].mrd_below.value == Decimal("0.01")
+    assert protocol.dosing.ladder_mg == tuple(map(Decimal, ("2.5", "5", "10", "15", "20", "25")))
+    assert [planned.dose_mg for planned in protocol.dosing.planned] == [5, 10, 15, 20, 25]
+    assert protocol.eligibility.first_line_to_randomisation_days.min == 56
+    assert protocol.eligibility.first_line_to_randomisation_days.max == 140
+    assert protocol.analysis.landmark_months == (12, 24)
+    assert protocol.analysis.at_risk_months[-1] == 42
+    assert protocol.analysis.month_days.value == Decimal("30.4375")
+    assert protocol.analysis.data_cutoff == date(2016, 3, 31)
+    assert protocol.safety.ctcae_version == "4.0"
+    assert protocol.pregnancy_prevention.acknowledgement_version == "1.0"
+
+
+def test_the_five_published_categories_have_the_names_nci_prints():
+    labels = {soc.code: soc.label for soc in load_protocol(TEXT).safety.soc_of_interest}
+
+    assert labels == {
+        "skin": "Skin and subcutaneous tissue disorders",
+        "gastrointestinal": "Gastrointestinal disorders",
+        "infections": "Infections and infestations",
+        "haematological": "Blood and lymphatic system disorders",
+        "general": "General disorders and administration site conditions",
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("eligibility", "min_anc"),
+        ("eligibility", "min_platelets"),
+        ("eligibility", "min_creatinine_clearance"),
+        ("dosing", "start_anc"),
+        ("dosing", "sourced_ladder"),
+        ("safety", "teae_days"),
+        ("safety", "sourced_ctcae"),
+        ("pregnancy_prevention", "male_after_stop_days"),
+        ("analysis", "sourced_cutoff"),
+    ],
+)
+def test_what_is_not_known_of_the_trial_is_labelled_as_assumed(section, key):
+    assert getattr(getattr(load_protocol(TEXT), section), key).flag == "assumed"
+
+
+def test_a_protocol_cannot_be_changed_after_reading():
+    protocol = load_protocol(TEXT)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        protocol.version = "2.0"
+
+
+def test_the_digest_is_the_texts_sha256():
+    assert digest("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert digest(TEXT) != digest(TEXT + "\n")
+
+
+def field_names(model: type[BaseModel]) -> set[str]:
+    names = set()
+    for name, field in model.model_fields.items():
+        names.add(field.alias or name)
+    return names
+
+
+@pytest.mark.parametrize("section", Protocol.model_fields)
+def test_every_key_is_explained_beside_the_file(section):
+    explained = (PROTOCOLS / "README.md").read_text()
+    value = getattr(load_protocol(TEXT), section)
+    rows = value if isinstance(value, tuple) else (value,)
+
+    for row in rows:
+        for name in field_names(type(row)) if isinstance(row, BaseModel) else {section}:
+            assert (
+                f"`{name}`" in explained
+                or f"[[{section}.{name}]]" in explained
+                or (f"[{section}.{name}]" in explained)
+            ), name
+
+
+# --- Every problem, by name and line --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "old", "new", "key", "rule"),
+    [
+        ("min_age", "18", "'18'", "eligibility.min_age.value", "int_type"),
+        ("min_age", "18", "true", "eligibility.min_age.value", "int_type"),
+        ("min_age", "18", "-1", "eligibility.min_age.value", "greater_than_equal"),
+        ("min_platelets", "10^9/L", "g/L", "eligibility.min_platelets.unit", "literal_error"),
+        ("min_platelets", "= 50", "= nan", "eligibility.min_platelets.value", "finite_number"),
+        ("min_platelets", "= 50", "= '50'", "eligibility.min_platelets.value", "value_error"),
+        (
+            "max_ecog",
+            "ClinicalTrials.gov NCT01556776",
+            " ",
+            "eligibility.max_ecog.source",
+            "string_too_short",
+        ),
+        ("min_age", "published", "certain", "eligibility.min_age.flag", "literal_error"),
+        ("method", "permuted_blocks", "coin", "randomisation.method", "literal_error"),
+        (
+            "boundary =",
+            "haybittle_peto",
+            "obrien_fleming",
+            "analysis.interim.boundary",
+            "literal_error",
+        ),
+        ("required", "true", "1", "pregnancy_prevention.required", "bool_type"),
+        (
+            "high_risk_markers",
+            "del17p",
+            "del11q",
+            "eligibility.high_risk_markers.value[2]",
+            "literal_error",
+        ),
+        ("summary_period", "period", "perod", "safety.summary_perod", "extra_forbidden"),
+        ("block_sizes", "[3]", "[4]", "randomisation.block_sizes", "block_does_not_fit_ratio"),
+        ("block_sizes", "[3]", "[6, 3]", "randomisation.block_sizes", "not_rising"),
+        ("ladder_mg", "[2.5, 5,", "[5,", "dosing.ladder_mg", "ladder_without_way_down"),
+        ("ladder_mg", "[2.5, 5,", "[5, 2.5,", "dosing.ladder_mg", "not_rising"),
+        ("dose_mg = 15", "15", "20", "dosing.planned[2].dose_mg", "step_too_large"),
+        ("from_cycle = 13", "13", "14", "dosing.planned[3].from_cycle", "cycles_not_contiguous"),
+        ("to_cycle = 18", "18", "12", "dosing.planned[3].to_cycle", "range_reversed"),
+        ("max_supply_days", "= 28", "= 29", "dosing.max_supply_days", "supply_longer_than_cycle"),
+        ("cycle_days", "= 28", "= 0", "dosing.cycle_days", "cycle_without_days"),
+        (
+            "reduced_below",
+            "= 60",
+            "= 20",
+            "dosing.min_creatinine_clearance",
+            "renal_limits_reversed",
+        ),
+        (
+            "first_line_to",
+            "max = 140",
+            "max = 55",
+            "eligibility.first_line_to_randomisation_days.max",
+            "range_reversed",
+        ),
+        (
+            "first_test_days",
+            "min = 10",
+            "min = 15",
+            "pregnancy_prevention.first_test_days.max",
+            "range_reversed",
+        ),
+        (
+            "first_test_days",
+            "min = 10",
+            "min = 1",
+            "pregnancy_prevention.second_test_hours",
+            "tests_not_apart",
+        ),
+        (
+            "weekly_test_interval",
+            "= 7",
+            "= 0",
+            "pregnancy_prevention.weekly_test_interval_days",
+            "interval_out_of_order",
+        ),
+        (
+            "later_test_interval",
+            "= 28",
+            "= 29",
+            "pregnancy_prevention.later_test_interval_days",
+            "interval_longer_than_cycle",
+        ),
+        ("control_arm", "P", "L", "analysis.control_arm", "control_arm_unknown"),
+        ("landmark_months", "12, 24", "24, 12", "analysis.landmark_months", "not_rising"),
+        (
+            "data_cutoff",
+            "2016-03-31",
+            "2012-07-04",
+            "analysis.data_cutoff",
+            "cutoff_before_accrual",
+        ),
+        (
+            "accrual_closes_on",
+            "2016-03-15",
+            "2012-07-04",
+            "trial.accrual_closes_on",
+            "closes_before_opening",
+        ),
+        (
+            "first_look_events",
+            "= 27",
+            "= 135",
+            "analysis.interim.first_look_events",
+            "look_after_the_end",
+        ),
+        ("month_days", "30.4375", "0", "analysis.month_days", "month_without_days"),
+        (
+            '  { code = "hiv"',
+            "hiv",
+            "comorbidity",
+            "eligibility.exclusions[4].code",
+            "code_repeated",
+        ),
+        ("every_cycles = 6", "cycles", "days", "visits[2].anchor", "visit_anchor"),
+        ("every_days", "84", "28", "visits[5].window_after_days", "visit_windows_overlap"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_line_and_rule(start, old, new, key, rule):
+    right = next(line for line in TEXT.splitlines() if line.startswith(start))
+    text = changed((right, right.replace(old, new)))
+
+    found = problems_of(text)
+
+    assert (key, rule) in [(k, r) for _, k, r in found]
+    line = next(n for n, k, r in found if (k, r) == (key, rule))
+    written = text.splitlines()[line - 1]
+    assert written == right.replace(old, new) or written.startswith(key.split(".")[-1])
+
+
+def test_all_problems_are_named_at_once_in_the_order_of_the_file():
+    text = changed(
+        ("min_age = { value = 18,", "min_age = { value = 'x',"),
+        ("dose_mg = 15", "dose_mg = 12"),
+        ("[safety]", "[safty]"),
+        ('control_arm = "P"', 'control_arm = "Q"'),
+    )
+
+    assert problems_of(text) == [
+        (1, "safety", "missing"),
+        (line_with(text, "min_age"), "eligibility.min_age.value", "int_type"),
+        (line_with(text, "dose_mg = 12"), "dosing.planned[2].dose_mg", "dose_not_on_ladder"),
+        (line_with(text, "dose_mg = 20"), "dosing.planned[3].dose_mg", "step_too_large"),
+        (line_with(text, "[safty]"), "safty", "extra_forbidden"),
+        (line_with(text, "control_arm"), "analysis.control_arm", "control_arm_unknown"),
+    ]
+
+
+def test_a_missing_key_is_named_at_its_table():
+    text = "\n".join(line for line in TEXT.splitlines() if not line.startswith("teae_days"))
+
+    assert problems_of(text) == [(line_with(text, "[safety]"), "safety.teae_days", "missing")]
+
+
+def test_a_message_says_where_and_what():
+    with pytest.raises(ProtocolInvalid) as refusal:
+        load_protocol(changed(('control_arm = "P"', 'control_arm = "L"')))
+
+    line = line_with(TEXT, "control_arm")
+    expected = (
+        f"line {line}: analysis.control_arm: 'L' is not the control arm [control_arm_unknown]"
+    )
+    assert str(refusal.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param('version = "1.0"\ntrial = \n', 2, id="no value"),
+        pytest.param('version = "1.0\n', 1, id="open string"),
+        pytest.param("a = 1\na = 2\n", 2, id="key twice"),
+        pytest.param("a = [1,\n2", 2, id="ends inside a list"),
+        pytest.param("a = " + "9" * 5000, 1, id="number without measure"),
+        pytest.param("a = " + "[" * 5000, 1, id="lists without end"),
+    ],
+)
+def test_text_that_is_not_toml_is_one_problem_with_its_line(text, line):
+    assert problems_of(text) == [(line, "", "toml_syntax")]
+
+
+def test_an_empty_text_lacks_every_table():
+    assert {key for _, key, _ in problems_of("")} == set(Protocol.model_fields)
+
+
+def test_the_smallest_fixed_block_needs_a_reason():
+    reason = next(line for line in TEXT.splitlines() if line.startswith("predictability_reason"))
+    silent = changed((reason, 'predictability_reason = "  "'))
+    key = "randomisation.predictability_reason"
+
+    assert [(k, r) for _, k, r in problems_of(silent)] == [(key, "predictability_reason_missing")]
+    assert load_protocol(silent.replace("value = [3], unit", "value = [3, 6], unit"))
+    assert load_protocol(silent.replace("value = [3], unit", "value = [6], unit"))
+
+
+def test_arms_need_one_control_and_one_with_study_drug():
+    two = TEXT.replace("control = false", "control = true", 1)
+    none = TEXT.replace("active_drug = true", "active_drug = false", 1)
+
+    assert ("arms", "one_control_arm") in [(k, r) for _, k, r in problems_of(two)]
+    assert ("arms", "no_active_arm") in [(k, r) for _, k, r in problems_of(none)]
+
+
+@pytest.mark.parametrize(
+    ("below", "rule"), [("0.02", "strata_overlap"), ("0.009", "strata_gap"), ("0.01", None)]
+)
+def test_strata_meet_without_overlap_or_hole(below, rule):
+    text = changed(("mrd_below = { value = 0.01,", f"mrd_below = {{ value = {below},"))
+
+    if rule is None:
+        assert load_protocol(text)
+    else:
+        assert [(k, r) for _, k, r in problems_of(text)] == [("strata[1].mrd_below", rule)]
+
+
+def test_the_lowest_stratum_begins_at_the_eligible_minimum():
+    text = changed(("mrd_minimum = { value = 0.0001,", "mrd_minimum = { value = 0.001,"))
+
+    found = [(key, rule) for _, key, rule in problems_of(text)]
+
+    assert found == [("strata[1].mrd_at_least", "strata_not_from_minimum")]
+
+
+def test_the_highest_stratum_has_no_upper_bound():
+    row = next(
+        line for line in TEXT.splitlines() if line.startswith("mrd_at_least = { value = 0.01,")
+    )
+    bound = row.replace("mrd_at_least", "mrd_below").replace("0.01", "0.5")
+    text = changed((row, row + "\n" + bound))
+
+    assert [(k, r) for _, k, r in problems_of(text)] == [("strata[0].mrd_below", "strata_gap")]
+
+
+def test_high_mrd_lies_above_the_minimum():
+    text = changed(("mrd_high = { value = 0.01,", "mrd_high = { value = 0.0001,"))
+
+    assert [(k, r) for _, k, r in problems_of(text)] == [("eligibility.mrd_high", "mrd_order")]
+
+
+def test_the_plan_begins_with_cycle_one():
+    text = changed(("from_cycle = 1\nto_cycle = 1\n", "from_cycle = 2\nto_cycle = 1\n"))
+
+    found = [(key, rule) for _, key, rule in problems_of(text)]
+
+    assert ("dosing.planned[0]", "plan_start") in found
+    assert ("dosing.planned[0].to_cycle", "range_reversed") in found
+
+
+# --- Lines ----------------------------------------------------------------------------------------
+
+
+def paths(value, path=()):
+    yield path
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from paths(part, (*path, key))
+    if isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from paths(part, (*path, index))
+
+
+def test_every_key_of_the_built_in_protocol_has_the_line_it_stands_on():
+    lines, written = key_lines(TEXT), TEXT.splitlines()
+
+    for path in paths(tomllib.loads(TEXT)):
+        if path and isinstance(path[-1], str):
+            assert path[-1] in written[lines[path] - 1], path
+
+
+def test_lines_are_found_through_every_way_of_writing_a_key():
+    text = """# a = 1
+a.b."c d" = "x # y"  # z
+
+[[t]]
+k = '''
+[no]
+n = 1
+'''
+[[t]]
+k = [ # first
+  { m = 1, n = [2,
+    3] },
+  2024-01-01T10:00:00Z,
+]
+[t.sub]
+q = \"\"\"quote \\\"\"\" inside\"\"\"
+[[t.rows]]
+r = 1
+[[t.rows]]
+r = 2
+['odd key']
+s = -1.5e3
+"""
+
+    lines = key_lines(text)
+
+    assert set(paths(tomllib.loads(text))) - {()} <= set(lines)
+    assert lines["a", "b", "c d"] == 2
+    assert lines["t", 0, "k"] == 5
+    assert lines["t", 1] == 9
+    assert lines["t", 1, "k", 0, "n", 1] == 12
+    assert lines["t", 1, "k", 1] == 13
+    assert lines["t", 1, "sub", "q"] == 16
+    assert lines["t", 1, "rows", 1, "r"] == 20
+    assert lines["odd key", "s"] == 22
+    assert ("no",) not in lines
+
+
+def test_a_missing_key_takes_the_line_of_the_table_above_it():
+    lines = key_lines("\n[a]\nb = 1\n")
+
+    assert nearest_line(lines, ("a", "b")) == 3
+    assert nearest_line(lines, ("a", "c", "d")) == 2
+    assert nearest_line(lines, ("e",)) == 1
+
+
+@pytest.mark.parametrize("text", ["a = [1", 'a = "x', "= 1", "a = 'x"])
+def test_text_that_is_not_toml_has_no_lines(text):
+    with pytest.raises(ValueError, match="line 1"):
+        key_lines(text)
+
+
+bare = st.text("abcXYZ019_-", min_size=1, max_size=6)
+scalars = st.sampled_from(['"a # [b]"', "'c = 1'", "1", "-2.5", "true", "2014-03-09", "[1, [2]]"])
+
+
+@given(st.dictionaries(bare, st.dictionaries(bare, scalars, max_size=4), max_size=5), st.data())
+def test_any_table_and_key_is_found_on_its_own_line(tables, data):
+    written: list[str] = []
+    expected = {}
+    for name, keys in tables.items():
+        written.extend([""] * data.draw(st.integers(0, 2)))
+        written.append(f"[{name}] # {name}")
+        expected[name,] = len(written)
+        for key, scalar in keys.items():
+            written.append(f"{key} = {scalar}")
+            expected[name, key] = len(written)
+
+    lines = key_lines("\n".join(written))
+
+    assert {path: lines[path] for path in expected} == expected

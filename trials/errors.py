@@ -1,0 +1,28 @@
+"""Refusals of the trial's own rules."""
+
+from events.outcomes import Refused
+
+
+class SiteNotRecruiting(Refused):
+    code = "site_not_recruiting"
+    title = "The site is not recruiting"
+
+
+class ListRefused(Refused):
+    code = "list_refused"
+    title = "The randomisation list was not loaded"
+
+
+class ListExhausted(Refused):
+    code = "list_exhausted"
+    title = "No place is left on the randomisation list"
+
+
+class DayRefused(Refused):
+    code = "day_refused"
+    title = "The day is not possible"
+
+
+class SetupRefused(Refused):
+    code = "setup_refused"
+    title = "The trial was not set up"

@@ -1,0 +1,17 @@
+from trials.models.allocation import Allocation, RandomisationList
+from trials.models.people import RoleAssignment, User
+from trials.models.protocol import ProtocolVersion, Trial
+from trials.models.sites import Site
+from trials.models.unblinding import SealedAccess
+
+
+__all__ = [
+    "Allocation",
+    "ProtocolVersion",
+    "RandomisationList",
+    "RoleAssignment",
+    "SealedAccess",
+    "Site",
+    "Trial",
+    "User",
+]

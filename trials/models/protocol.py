@@ -1,0 +1,94 @@
+"""A trial and the protocol versions it has run under."""
+
+import uuid
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+
+from events.history import tracked
+from trials.models.people import User, trial_ids
+from trials.permissions import Permission
+from trials.rules.protocol import Protocol, load_protocol
+
+
+if TYPE_CHECKING:
+    from trials.models.sites import Site
+
+
+class TrialQuerySet(models.QuerySet["Trial"]):
+    def visible_to(self, user: User) -> "TrialQuerySet":
+        """Trials in which the user has any role."""
+        return self.filter(pk__in=trial_ids(user.assignments))
+
+    def with_permission(self, user: User, permission: Permission) -> "TrialQuerySet":
+        return self.filter(pk__in=trial_ids(user.may(permission)))
+
+
+@tracked
+class Trial(models.Model):
+    """One trial. ``code`` names it everywhere and is its event stream."""
+
+    class Conduct(models.TextChoices):
+        """Whether acts happen on the site's today, or a finished trial is entered afterwards."""
+
+        LIVE = "live", "Live: acts are dated today"
+        REPLAY = "replay", "Replay: acts carry their own past dates"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    code = models.CharField(max_length=40, unique=True)
+    title = models.CharField(max_length=300)
+    conduct = models.CharField(max_length=10, choices=Conduct, default=Conduct.LIVE)
+    created_at = models.DateTimeField()
+
+    objects = TrialQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(conduct__in=["live", "replay"]), name="trial_conduct_is_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+    @cached_property
+    def current_version(self) -> "ProtocolVersion":
+        """The version in force. Raises ``ProtocolVersion.DoesNotExist`` before the first."""
+        return self.versions.exclude(activated_at=None).latest("activated_at")
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.current_version.protocol
+
+
+@tracked
+class ProtocolVersion(models.Model):
+    """A protocol file as it was activated: the text, its digest, and since when it is in force."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="versions")
+    version = models.CharField(max_length=20)
+    text = models.TextField()
+    digest = models.CharField(max_length=64)
+    activated_at = models.DateTimeField(null=True)
+    activated_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["trial", "version"], name="protocol_version_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trial_id and self.trial.code} protocol {self.version}"
+
+    @property
+    def protocol(self) -> Protocol:
+        return _parsed(self.text)
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Protocol:
+    return load_protocol(text)

@@ -1,0 +1,62 @@
+"""Sites of a trial."""
+
+import uuid
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from django.db import models
+from django.db.models import Q
+
+from events.history import tracked
+from trials.models.people import User, trial_ids
+from trials.models.protocol import Trial
+from trials.permissions import Permission
+
+
+class SiteQuerySet(models.QuerySet["Site"]):
+    def visible_to(
+        self, user: User, permission: Permission = Permission.READ_SUBJECTS
+    ) -> "SiteQuerySet":
+        """Sites where the user holds a permission: named sites, and all of a trial's without one."""
+        held = user.may(permission)
+        everywhere = trial_ids(a for a in held if a.site_id is None)
+        named = {a.site_id for a in held if a.site_id is not None}
+        return self.filter(Q(pk__in=named) | Q(trial__in=everywhere))
+
+
+@tracked
+class Site(models.Model):
+    """One site of one trial; its days are calendar days in its own time zone."""
+
+    class Status(models.TextChoices):
+        PLANNED = "planned"
+        ACTIVE = "active"
+        ON_HOLD = "on_hold", "On hold"
+        CLOSED = "closed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="sites")
+    code = models.CharField(max_length=10)
+    name = models.CharField(max_length=200)
+    country = models.CharField(max_length=2)
+    time_zone = models.CharField(max_length=40)
+    status = models.CharField(max_length=10, choices=Status, default=Status.PLANNED)
+
+    objects = SiteQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["code"]
+        constraints = [
+            models.UniqueConstraint(fields=["trial", "code"], name="site_code_once_per_trial"),
+            models.CheckConstraint(
+                condition=Q(status__in=["planned", "active", "on_hold", "closed"]),
+                name="site_status_is_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.name}"
+
+    def local_day(self, at: datetime) -> date:
+        """Return the site's calendar day at an instant."""
+        return at.astimezone(ZoneInfo(self.time_zone)).date()

@@ -1,0 +1,118 @@
+"""Who may do what: the whole table, and the one question asked of it.
+
+``docs/reference/permissions.md`` is printed from ``TABLE``.
+"""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import PermissionDenied
+
+from events.acting import attribute
+
+
+if TYPE_CHECKING:
+    from trials.models import Site, Trial, User
+
+
+class Role(StrEnum):
+    """The delegated roles of a trial, in its own words."""
+
+    SITE_SYSTEM = "site_system"
+    INVESTIGATOR = "investigator"
+    COORDINATOR = "coordinator"
+    PHARMACIST = "pharmacist"
+    DATA_MANAGER = "data_manager"
+    MONITOR = "monitor"
+    MEDICAL_MONITOR = "medical_monitor"
+    SAFETY_OFFICER = "safety_officer"
+    UNBLINDED_STATISTICIAN = "unblinded_statistician"
+    UNBLINDED_SUPPLIER = "unblinded_supplier"
+    COMMITTEE_MEMBER = "committee_member"
+    AUDITOR = "auditor"
+    SPONSOR_ADMINISTRATOR = "sponsor_administrator"
+
+    @property
+    def label(self) -> str:
+        return {"committee_member": "Monitoring committee member"}.get(
+            self.value, self.value.replace("_", " ").capitalize()
+        )
+
+
+class Permission(StrEnum):
+    """What can be done, in words a coordinator would use."""
+
+    READ_SUBJECTS = "read subjects and their records"
+    ENROL = "enrol subjects, record consent and screening"
+    RANDOMISE = "randomise"
+    RECORD_CLINICAL = "record visits, labs, responses, adverse events and deaths"
+    CORRECT_CLINICAL = "correct a recorded value, with a reason"
+    PRESCRIBE = "decide doses, assess pregnancy risk and counsel"
+    DISPENSE = "dispense study drug"
+    MANAGE_TRIAL = "set up trials, sites and protocol versions"
+    MANAGE_PEOPLE = "give and end roles"
+    READ_PEOPLE = "see who has which role"
+    LOAD_LIST = "load the sealed randomisation list"
+    SUPPLY_KITS = "load the sealed contents of kits"
+    READ_UNBLINDED_REPORT = "read reports by arm"
+    READ_SAFETY = "read the blinded safety summaries"
+    WRITE_SAFETY = "write a blinded safety summary by hand"
+    READ_HISTORY = "read the row history and the event log"
+    MANAGE_DELIVERIES = "replay dead deliveries"
+    READ_ACCESS_LOG = "read who looked behind the blind"
+
+
+_P = Permission
+_SITE_WORK = {_P.READ_SUBJECTS, _P.ENROL, _P.RECORD_CLINICAL, _P.CORRECT_CLINICAL}
+
+TABLE: dict[Role, frozenset[Permission]] = {
+    Role.SITE_SYSTEM: frozenset(_SITE_WORK | {_P.RANDOMISE, _P.PRESCRIBE, _P.DISPENSE}),
+    Role.INVESTIGATOR: frozenset(_SITE_WORK | {_P.RANDOMISE, _P.PRESCRIBE, _P.READ_SAFETY}),
+    Role.COORDINATOR: frozenset(_SITE_WORK | {_P.RANDOMISE}),
+    Role.PHARMACIST: frozenset({_P.READ_SUBJECTS, _P.DISPENSE}),
+    Role.DATA_MANAGER: frozenset({_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_PEOPLE}),
+    Role.MONITOR: frozenset({_P.READ_SUBJECTS, _P.READ_HISTORY}),
+    Role.MEDICAL_MONITOR: frozenset({_P.READ_SUBJECTS, _P.READ_SAFETY, _P.READ_HISTORY}),
+    Role.SAFETY_OFFICER: frozenset({_P.READ_SUBJECTS, _P.READ_SAFETY, _P.WRITE_SAFETY}),
+    Role.UNBLINDED_STATISTICIAN: frozenset(
+        {_P.READ_SUBJECTS, _P.LOAD_LIST, _P.READ_UNBLINDED_REPORT, _P.READ_SAFETY}
+    ),
+    Role.UNBLINDED_SUPPLIER: frozenset({_P.SUPPLY_KITS}),
+    Role.COMMITTEE_MEMBER: frozenset({_P.READ_UNBLINDED_REPORT, _P.READ_SAFETY}),
+    Role.AUDITOR: frozenset(
+        {_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_PEOPLE, _P.READ_SAFETY, _P.READ_ACCESS_LOG}
+    ),
+    Role.SPONSOR_ADMINISTRATOR: frozenset(
+        {_P.MANAGE_TRIAL, _P.MANAGE_PEOPLE, _P.READ_PEOPLE, _P.MANAGE_DELIVERIES}
+        | {_P.READ_HISTORY, _P.READ_ACCESS_LOG, _P.READ_SAFETY}
+    ),
+}
+
+
+def allows(role: Role, permission: Permission) -> bool:
+    return permission in TABLE[role]
+
+
+def authorise(
+    by: "User",
+    permission: Permission,
+    *,
+    trial: "Trial | None" = None,
+    site: "Site | None" = None,
+    reason: str = "",
+) -> Role:
+    """Return the role under which ``by`` may act, and name them as this transaction's actor.
+
+    A role given at one site holds there alone; a role without a site holds at every site of its
+    trial. A service that does not ask cannot write: the row history refuses an unnamed actor.
+
+    Raises ``PermissionDenied`` when no role in force holds the permission there.
+    """
+    trial_id = site.trial_id if site else (trial.pk if trial else None)
+    for assignment in by.may(permission):
+        in_trial = trial_id is None or assignment.trial_id == trial_id
+        at_site = site is None or assignment.site_id in (None, site.pk)
+        if in_trial and at_site and (site or trial_id is None or assignment.site_id is None):
+            attribute(actor=by.username, role=assignment.role, reason=reason)
+            return Role(assignment.role)
+    raise PermissionDenied(f"Your role here does not allow you to {permission.value}.")

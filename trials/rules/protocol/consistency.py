@@ -1,0 +1,238 @@
+"""What must hold between the keys of a protocol file.
+
+Each check takes sections that are sound by themselves and yields a ``Finding`` for
+everything that is wrong, so that one reading of the file names it all.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from trials.rules.protocol.sections import (
+    Analysis,
+    Arm,
+    Dosing,
+    Eligibility,
+    PregnancyPrevention,
+    Randomisation,
+    Safety,
+    Stratum,
+    Trial,
+    VisitSpec,
+)
+from trials.rules.toml_lines import KeyPath
+
+
+class Finding(NamedTuple):
+    key: KeyPath
+    rule: str
+    message: str
+
+
+Check = Callable[..., Iterator[Finding]]
+
+
+def findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield every finding of the checks whose sections are all there."""
+    for needed, check in CHECKS:
+        if all(name in sections for name in needed):
+            yield from check(*(sections[name] for name in needed))
+
+
+def _repeated(rows: Iterable[Any], table: KeyPath) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, row in enumerate(rows):
+        if row.code in seen:
+            key = (*table, index, "code")
+            yield Finding(key, "code_repeated", f"the code {row.code!r} is used twice")
+        seen.add(row.code)
+
+
+def _rising(values: Sequence[Any], key: KeyPath) -> Iterator[Finding]:
+    if any(low >= high for low, high in pairwise(values)):
+        yield Finding(key, "not_rising", "each value must be larger than the one before it")
+
+
+def trial_findings(trial: Trial) -> Iterator[Finding]:
+    if trial.accrual_closes_on < trial.accrual_opens_on:
+        key = ("trial", "accrual_closes_on")
+        yield Finding(key, "closes_before_opening", "accrual closes before it opens")
+
+
+def arm_findings(arms: Sequence[Arm]) -> Iterator[Finding]:
+    yield from _repeated(arms, ("arms",))
+    if sum(arm.control for arm in arms) != 1:
+        yield Finding(("arms",), "one_control_arm", "exactly one arm is the control")
+    if not any(arm.active_drug for arm in arms):
+        yield Finding(("arms",), "no_active_arm", "no arm receives the study drug")
+
+
+def randomisation_findings(randomisation: Randomisation, arms: Sequence[Arm]) -> Iterator[Finding]:
+    smallest = sum(arm.ratio for arm in arms)
+    key = ("randomisation", "block_sizes")
+    for size in randomisation.block_sizes:
+        if size % smallest:
+            message = (
+                f"a block of {size} cannot hold the ratio, which needs multiples of {smallest}"
+            )
+            yield Finding(key, "block_does_not_fit_ratio", message)
+    yield from _rising(randomisation.block_sizes, key)
+    if randomisation.block_sizes == (smallest,) and not randomisation.predictability_reason:
+        message = "one fixed block of the smallest size lets its end be guessed: say why it is used"
+        key = ("randomisation", "predictability_reason")
+        yield Finding(key, "predictability_reason_missing", message)
+
+
+def strata_findings(strata: Sequence[Stratum], eligibility: Eligibility) -> Iterator[Finding]:
+    yield from _repeated(strata, ("strata",))
+    ordered = sorted(enumerate(strata), key=lambda item: item[1].mrd_at_least.value)
+    lowest, first = ordered[0]
+    if first.mrd_at_least.value != eligibility.mrd_minimum.value:
+        message = f"the lowest stratum must begin at the eligible minimum {_minimum(eligibility)}"
+        yield Finding(("strata", lowest, "mrd_at_least"), "strata_not_from_minimum", message)
+    for (low_index, low), (_, high) in pairwise(ordered):
+        yield from _seam(low_index, low, high)
+    highest, last = ordered[-1]
+    if last.mrd_below is not None:
+        message = "the highest stratum must have no upper bound"
+        yield Finding(("strata", highest, "mrd_below"), "strata_gap", message)
+
+
+def _minimum(eligibility: Eligibility) -> str:
+    return str(eligibility.mrd_minimum.value)
+
+
+def _seam(index: int, low: Stratum, high: Stratum) -> Iterator[Finding]:
+    begins = high.mrd_at_least.value
+    if low.mrd_below is None or low.mrd_below.value > begins:
+        message = f"{low.code} and {high.code} overlap from {begins}"
+        yield Finding(("strata", index, "mrd_below"), "strata_overlap", message)
+    elif low.mrd_below.value < begins:
+        message = f"no stratum holds {low.mrd_below.value} to {begins}"
+        yield Finding(("strata", index, "mrd_below"), "strata_gap", message)
+
+
+def eligibility_findings(eligibility: Eligibility) -> Iterator[Finding]:
+    yield from _repeated(eligibility.exclusions, ("eligibility", "exclusions"))
+    if eligibility.mrd_high.value <= eligibility.mrd_minimum.value:
+        message = "high MRD must lie above the eligible minimum"
+        yield Finding(("eligibility", "mrd_high"), "mrd_order", message)
+    days = eligibility.first_line_to_randomisation_days
+    if days.max < days.min:
+        key = ("eligibility", "first_line_to_randomisation_days", "max")
+        yield Finding(key, "range_reversed", "the largest value is below the smallest")
+
+
+def ladder_findings(dosing: Dosing) -> Iterator[Finding]:
+    yield from _rising(dosing.ladder_mg, ("dosing", "ladder_mg"))
+    if dosing.planned[0].dose_mg <= min(dosing.ladder_mg):
+        message = f"no level lies below the first dose, {dosing.planned[0].dose_mg} mg"
+        yield Finding(("dosing", "ladder_mg"), "ladder_without_way_down", message)
+    for index, planned in enumerate(dosing.planned):
+        if planned.dose_mg not in dosing.ladder_mg:
+            key = ("dosing", "planned", index, "dose_mg")
+            yield Finding(key, "dose_not_on_ladder", f"{planned.dose_mg} mg is not on the ladder")
+
+
+def plan_findings(dosing: Dosing) -> Iterator[Finding]:
+    planned = dosing.planned
+    if planned[0].from_cycle != 1 or planned[0].condition is not None:
+        message = "the plan begins with cycle 1, without a condition"
+        yield Finding(("dosing", "planned", 0), "plan_start", message)
+    for index, row in enumerate(planned):
+        if row.to_cycle is not None and row.to_cycle < row.from_cycle:
+            key = ("dosing", "planned", index, "to_cycle")
+            yield Finding(key, "range_reversed", "the last cycle is before the first")
+    for index, (row, following) in enumerate(pairwise(planned), start=1):
+        if row.to_cycle is None or following.from_cycle != row.to_cycle + 1:
+            key = ("dosing", "planned", index, "from_cycle")
+            message = f"cycles must follow on: the row before ends with cycle {row.to_cycle}"
+            yield Finding(key, "cycles_not_contiguous", message)
+        if _levels_up(dosing, index) > 1:
+            key = ("dosing", "planned", index, "dose_mg")
+            yield Finding(key, "step_too_large", "a planned dose rises by one level at most")
+
+
+def _levels_up(dosing: Dosing, index: int) -> int:
+    before, after = dosing.planned[index - 1].dose_mg, dosing.planned[index].dose_mg
+    return sum(before < level <= after for level in dosing.ladder_mg)
+
+
+def supply_findings(dosing: Dosing) -> Iterator[Finding]:
+    if not dosing.cycle_days.value:
+        yield Finding(("dosing", "cycle_days"), "cycle_without_days", "a cycle lasts a day or more")
+    if dosing.max_supply_days.value > dosing.cycle_days.value:
+        message = "one supply must not last longer than a cycle"
+        yield Finding(("dosing", "max_supply_days"), "supply_longer_than_cycle", message)
+    if dosing.min_creatinine_clearance.value > dosing.reduced_below_creatinine_clearance.value:
+        message = "the limit for holding lies above the limit for reducing"
+        yield Finding(("dosing", "min_creatinine_clearance"), "renal_limits_reversed", message)
+
+
+def pregnancy_findings(policy: PregnancyPrevention, dosing: Dosing) -> Iterator[Finding]:
+    table = "pregnancy_prevention"
+    if policy.first_test_days.max < policy.first_test_days.min:
+        message = "the largest value is below the smallest"
+        yield Finding((table, "first_test_days", "max"), "range_reversed", message)
+    if policy.second_test_hours.value >= policy.first_test_days.min * 24:
+        message = "the second test could be the first one"
+        yield Finding((table, "second_test_hours"), "tests_not_apart", message)
+    for name in ("weekly_test_interval_days", "irregular_test_interval_days"):
+        interval = getattr(policy, name).value
+        if not 1 <= interval <= policy.later_test_interval_days.value:
+            message = "must be a day or more, and not longer than the later interval"
+            yield Finding((table, name), "interval_out_of_order", message)
+    if policy.later_test_interval_days.value > dosing.cycle_days.value:
+        message = "every cycle needs a test"
+        yield Finding((table, "later_test_interval_days"), "interval_longer_than_cycle", message)
+
+
+def safety_findings(safety: Safety) -> Iterator[Finding]:
+    yield from _repeated(safety.soc_of_interest, ("safety", "soc_of_interest"))
+
+
+def visit_findings(visits: Sequence[VisitSpec], dosing: Dosing) -> Iterator[Finding]:
+    yield from _repeated(visits, ("visits",))
+    for index, visit in enumerate(visits):
+        repeats = visit.every_cycles is not None
+        if (visit.anchor == "cycle_day_1") != repeats or (visit.from_cycle is None) == repeats:
+            message = "from_cycle and every_cycles belong to visits anchored at cycle_day_1"
+            yield Finding(("visits", index, "anchor"), "visit_anchor", message)
+            continue
+        apart = (visit.every_cycles or 0) * dosing.cycle_days.value or visit.every_days
+        if apart and visit.window_before_days + visit.window_after_days >= apart:
+            message = "the windows of two visits in a row overlap"
+            yield Finding(("visits", index, "window_after_days"), "visit_windows_overlap", message)
+
+
+def analysis_findings(analysis: Analysis, arms: Sequence[Arm], trial: Trial) -> Iterator[Finding]:
+    if not any(arm.code == analysis.control_arm and arm.control for arm in arms):
+        message = f"{analysis.control_arm!r} is not the control arm"
+        yield Finding(("analysis", "control_arm"), "control_arm_unknown", message)
+    yield from _rising(analysis.landmark_months, ("analysis", "landmark_months"))
+    yield from _rising(analysis.at_risk_months, ("analysis", "at_risk_months"))
+    if analysis.data_cutoff < trial.accrual_opens_on:
+        message = "the data cut-off lies before the first day of accrual"
+        yield Finding(("analysis", "data_cutoff"), "cutoff_before_accrual", message)
+    if not analysis.month_days.value:
+        yield Finding(("analysis", "month_days"), "month_without_days", "a month has days")
+    interim = analysis.interim
+    if interim.first_look_events.value >= interim.events_planned.value:
+        key = ("analysis", "interim", "first_look_events")
+        yield Finding(key, "look_after_the_end", "the first look comes before the last event")
+
+
+CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
+    (("trial",), trial_findings),
+    (("arms",), arm_findings),
+    (("randomisation", "arms"), randomisation_findings),
+    (("strata", "eligibility"), strata_findings),
+    (("eligibility",), eligibility_findings),
+    (("dosing",), ladder_findings),
+    (("dosing",), plan_findings),
+    (("dosing",), supply_findings),
+    (("pregnancy_prevention", "dosing"), pregnancy_findings),
+    (("safety",), safety_findings),
+    (("visits", "dosing"), visit_findings),
+    (("analysis", "arms", "trial"), analysis_findings),
+)

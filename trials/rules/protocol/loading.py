@@ -1,0 +1,105 @@
+"""From the text of a protocol file to a ``Protocol``, or to everything that is wrong with it."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from trials.rules.protocol.consistency import Finding, findings
+from trials.rules.protocol.sections import Protocol
+from trials.rules.toml_lines import KeyPath, key_lines, nearest_line
+
+
+_SECTIONS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(hint)
+    for name, hint in get_type_hints(Protocol, include_extras=True).items()
+    if name in Protocol.model_fields
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend: the line (from 1), the dotted key, the rule it breaks, in words."""
+
+    line: int
+    key: str
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.key}: {self.message} [{self.rule}]"
+
+
+class ProtocolInvalid(Exception):
+    """The file cannot be used; ``problems`` names all of it, in the order of the lines."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 of the text in UTF-8, as 64 hexadecimal digits."""
+    return sha256(text.encode()).hexdigest()
+
+
+def load_protocol(text: str) -> Protocol:
+    """Return the protocol a TOML text describes. Numbers keep their decimals as written.
+
+    Raises ``ProtocolInvalid`` with every problem of shape, bounds, unit and consistency, or
+    with the one place where the text stops being TOML.
+    """
+    data = _parsed(text)
+    sections: dict[str, Any] = {}
+    found = [
+        Finding((name,), "extra_forbidden", "no such table or key")
+        for name in data
+        if name not in Protocol.model_fields
+    ]
+    for name in Protocol.model_fields:
+        found.extend(_read_section(name, data, sections))
+    found.extend(findings(sections))
+    if found:
+        raise ProtocolInvalid(_located(found, text))
+    return Protocol(**sections)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        place = re.search(r"at line (\d+)", str(error))
+        line = int(place[1]) if place else text.count("\n") + 1
+        raise ProtocolInvalid((Problem(line, "", "toml_syntax", str(error)),)) from error
+
+
+def _read_section(
+    name: str, data: Mapping[str, Any], sections: dict[str, Any]
+) -> Iterator[Finding]:
+    if name not in data:
+        yield Finding((name,), "missing", "this table or key is required")
+        return
+    try:
+        sections[name] = _SECTIONS[name].validate_python(data[name])
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            yield Finding((name, *detail["loc"]), detail["type"], detail["msg"])
+
+
+def _located(found: list[Finding], text: str) -> tuple[Problem, ...]:
+    lines = key_lines(text)
+    problems = (
+        Problem(nearest_line(lines, key), _dotted(key), rule, message)
+        for key, rule, message in found
+    )
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.key)))
+
+
+def _dotted(key: KeyPath) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+    return "".join(parts).removeprefix(".")

@@ -1,0 +1,292 @@
+"""The tables of a protocol file, as frozen models.
+
+Bounds and units stand in the types. What holds between keys stands in ``consistency``.
+A single number is a ``Sourced`` value, read with ``.value``; lists and texts whose consumers
+want them bare are properties over the sourced key of the same name. In repeated tables the
+unit is in the key and one source covers the row.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trials.rules.protocol.sourced import (
+    Cells,
+    Claim,
+    Clearance,
+    Code,
+    Codes,
+    DayCount,
+    DayRange,
+    Days,
+    Dose,
+    Fraction,
+    Hours,
+    Number,
+    Part,
+    Positive,
+    Residue,
+    Sourced,
+    Text,
+    Version,
+    Whole,
+)
+
+
+Marker = Literal["ighv_unmutated", "tp53_mutated", "del17p"]
+Response = Literal["CR", "CRi", "nPR", "PR", "SD", "PD"]
+Assessor = Literal["independent_review", "investigator"]
+Country = Annotated[str, Field(strict=True, pattern=r"^[A-Z]{2}$")]
+ShortCode = Annotated[str, Field(strict=True, pattern=r"^[A-Z][A-Z0-9]{0,7}$")]
+SourcedDay = Sourced[date, Literal["day"]]
+SourcedVersion = Sourced[Version, Literal["version"]]
+Months = Sourced[Annotated[tuple[Whole, ...], Field(min_length=1)], Literal["months"]]
+Markers = Sourced[Annotated[tuple[Marker, ...], Field(min_length=1)], Literal["code"]]
+Responses = Sourced[Annotated[tuple[Response, ...], Field(min_length=1)], Literal["code"]]
+Ladder = Sourced[Annotated[tuple[Dose, ...], Field(min_length=1)], Literal["mg"]]
+BlockSizes = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["subjects"]]
+
+
+class Trial(Part):
+    code: ShortCode
+    title: Text
+    short_title: Text
+    sponsor: Text
+    phase: Text
+    registry: Annotated[dict[Code, Text], Field(min_length=1)]
+    countries: Annotated[tuple[Country, ...], Field(min_length=1)]
+    planned_accrual: Sourced[Positive, Literal["subjects"]]
+    sourced_opens_on: SourcedDay = Field(alias="accrual_opens_on")
+    sourced_closes_on: SourcedDay = Field(alias="accrual_closes_on")
+
+    @property
+    def accrual_opens_on(self) -> date:
+        return self.sourced_opens_on.value
+
+    @property
+    def accrual_closes_on(self) -> date:
+        return self.sourced_closes_on.value
+
+
+class Arm(Claim):
+    code: ShortCode
+    label: Text
+    ratio: Positive
+    control: Annotated[bool, Field(strict=True)]
+    active_drug: Annotated[bool, Field(strict=True)]
+
+
+class Randomisation(Part):
+    method: Literal["permuted_blocks"]
+    sourced_block_sizes: BlockSizes = Field(alias="block_sizes")
+    predictability_reason: str = ""
+
+    @property
+    def block_sizes(self) -> tuple[int, ...]:
+        return self.sourced_block_sizes.value
+
+
+class Stratum(Part):
+    """Subjects with ``mrd_at_least <= MRD < mrd_below``; no upper bound when it is missing."""
+
+    code: ShortCode
+    label: Text
+    mrd_at_least: Residue
+    mrd_below: Residue | None = None
+
+
+class Exclusion(Claim):
+    code: Code
+    label: Text
+
+
+class Eligibility(Part):
+    min_age: Sourced[Whole, Literal["years"]]
+    mrd_high: Residue
+    mrd_minimum: Residue
+    min_first_line_cycles: Sourced[Whole, Literal["cycles"]]
+    first_line_to_randomisation_days: DayRange
+    max_ecog: Sourced[Annotated[int, Field(strict=True, ge=0, le=4)], Literal["ECOG grade"]]
+    min_anc: Cells
+    min_platelets: Cells
+    min_creatinine_clearance: Clearance
+    sourced_markers: Markers = Field(alias="high_risk_markers")
+    sourced_responses: Responses = Field(alias="accepted_responses")
+    sourced_regimens: Codes = Field(alias="regimens")
+    exclusions: tuple[Exclusion, ...]
+
+    @property
+    def high_risk_markers(self) -> tuple[Marker, ...]:
+        return self.sourced_markers.value
+
+    @property
+    def accepted_responses(self) -> tuple[Response, ...]:
+        return self.sourced_responses.value
+
+    @property
+    def regimens(self) -> tuple[str, ...]:
+        return self.sourced_regimens.value
+
+
+class PlannedDose(Claim):
+    """The dose of cycles ``from_cycle`` to ``to_cycle``, both included; without end if missing.
+
+    Under a condition that does not hold, the last dose without one is kept.
+    """
+
+    from_cycle: Positive
+    to_cycle: Positive | None = None
+    dose_mg: Dose
+    condition: Literal["mrd_positive"] | None = None
+
+
+class Dosing(Part):
+    cycle_days: Days
+    sourced_ladder: Ladder = Field(alias="ladder_mg")
+    planned: Annotated[tuple[PlannedDose, ...], Field(min_length=1)]
+    start_anc: Cells
+    start_platelets: Cells
+    min_creatinine_clearance: Clearance
+    reduced_below_creatinine_clearance: Clearance
+    reduced_dose_fraction: Sourced[Fraction, Literal["fraction of the planned dose"]]
+    full_cycles_before_escalation: Sourced[Positive, Literal["cycles"]]
+    re_escalation_above_failed_level: Sourced[
+        Annotated[bool, Field(strict=True)], Literal["permission"]
+    ]
+    max_interruption_days: Days
+    max_supply_days: Days
+    early_refill_days: Days
+    lab_window_days: Days
+    decision_window_days: Days
+
+    @property
+    def ladder_mg(self) -> tuple[Decimal, ...]:
+        return self.sourced_ladder.value
+
+
+class PregnancyPrevention(Part):
+    required: Annotated[bool, Field(strict=True)]
+    menopause_months: Sourced[Positive, Literal["months"]]
+    test_sensitivity_miu_ml: Sourced[Dose, Literal["mIU/mL"]]
+    first_test_days: DayRange
+    second_test_hours: Hours
+    weekly_test_days: Days
+    weekly_test_interval_days: Days
+    later_test_interval_days: Days
+    irregular_test_interval_days: Days
+    later_test_hours: Hours
+    contraception_lead_days: Days
+    prescription_valid_days: Days
+    counselling_interval_days: Days
+    female_after_stop_days: Days
+    male_after_stop_days: Days
+    blood_donation_after_stop_days: Days
+    sourced_acknowledgement: SourcedVersion = Field(alias="acknowledgement_version")
+
+    @property
+    def acknowledgement_version(self) -> str:
+        return self.sourced_acknowledgement.value
+
+
+class SocOfInterest(Claim):
+    code: Code
+    label: Text
+
+
+class Safety(Part):
+    sourced_ctcae: SourcedVersion = Field(alias="ctcae_version")
+    meddra: Text
+    teae_days: Days
+    sae_report_hours: Hours
+    summary_period: Literal["weekly", "monthly", "quarterly"]
+    soc_of_interest: Annotated[tuple[SocOfInterest, ...], Field(min_length=1)]
+
+    @property
+    def ctcae_version(self) -> str:
+        return self.sourced_ctcae.value
+
+
+class VisitSpec(Claim):
+    """A visit ``offset_days`` after its anchor, give or take its window, both ends included.
+
+    With ``every_cycles``, on day 1 of cycle ``from_cycle`` and of every so many after it; with
+    ``every_days``, again and again at that distance; with neither, once.
+    """
+
+    code: Code
+    label: Text
+    anchor: Literal["randomisation", "cycle_day_1", "end_of_treatment"]
+    offset_days: Annotated[int, Field(strict=True, ge=-365, le=3_660)] = 0
+    from_cycle: Positive | None = None
+    every_cycles: Positive | None = None
+    every_days: Positive | None = None
+    window_before_days: DayCount
+    window_after_days: DayCount
+
+
+class Endpoint(Claim):
+    code: Code
+    text: Text
+    assessor: Assessor | None = None
+
+
+class Endpoints(Part):
+    primary: Endpoint
+    secondary: tuple[Endpoint, ...] = ()
+
+
+class Interim(Part):
+    """The plan of the first look. O'Brien-Fleming is not offered: see ``protocols/README.md``."""
+
+    events_planned: Sourced[Positive, Literal["events"]]
+    first_look_fraction: Sourced[Fraction, Literal["fraction of the planned events"]]
+    first_look_events: Sourced[Positive, Literal["events"]]
+    boundary: Literal["haybittle_peto", "pocock"]
+    boundary_z: Sourced[Number, Literal["standard normal, two-sided"]]
+
+
+class Analysis(Part):
+    efficacy_population: Literal["randomised"]
+    safety_population: Literal["dosed"]
+    control_arm: ShortCode
+    stratified_by: Literal["stratum", "none"]
+    ci_transform: Literal["log-log", "log", "plain"]
+    ties: Literal["efron", "breslow"]
+    percent_rounding: Literal["half_up"]
+    confidence: Sourced[Fraction, Literal["two-sided probability"]]
+    month_days: Sourced[Number, Literal["days"]]
+    sourced_landmarks: Months = Field(alias="landmark_months")
+    sourced_at_risk: Months = Field(alias="at_risk_months")
+    sourced_cutoff: SourcedDay = Field(alias="data_cutoff")
+    interim: Interim
+
+    @property
+    def landmark_months(self) -> tuple[int, ...]:
+        return self.sourced_landmarks.value
+
+    @property
+    def at_risk_months(self) -> tuple[int, ...]:
+        return self.sourced_at_risk.value
+
+    @property
+    def data_cutoff(self) -> date:
+        return self.sourced_cutoff.value
+
+
+class Protocol(Part):
+    """One version of one trial's protocol. Made by ``load_protocol``, which checks all of it."""
+
+    version: Version
+    trial: Trial
+    arms: Annotated[tuple[Arm, ...], Field(min_length=2)]
+    randomisation: Randomisation
+    strata: Annotated[tuple[Stratum, ...], Field(min_length=1)]
+    eligibility: Eligibility
+    dosing: Dosing
+    pregnancy_prevention: PregnancyPrevention
+    safety: Safety
+    visits: Annotated[tuple[VisitSpec, ...], Field(min_length=1)]
+    endpoints: Endpoints
+    analysis: Analysis
