@@ -4,6 +4,7 @@
 .PHONY: help setup setup-dev up down demo test check fix bench docs lock reset
 
 # A Python of 3.11 or newer: PYTHON=... or VIGIL_PYTHON, or the first one found that can make .venv.
+NAMED := $(if $(PYTHON)$(VIGIL_PYTHON),--this-python)
 ifndef PYTHON
 PYTHON := $(or $(VIGIL_PYTHON),$(shell \
 	for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -33,11 +34,11 @@ help:  ## List the targets
 
 setup:  ## Make .venv and install the locked packages (PYTHON=... names the Python)
 	@$(FOUND_PYTHON)
-	@"$(PYTHON)" -I config/bootstrap.py
+	@"$(PYTHON)" -I config/bootstrap.py $(NAMED)
 
 setup-dev:
 	@$(FOUND_PYTHON)
-	@"$(PYTHON)" -I config/bootstrap.py --dev
+	@"$(PYTHON)" -I config/bootstrap.py --dev $(NAMED)
 
 up: setup  ## Start the embedded PostgreSQL and Valkey
 	@$(MANAGE) up
@@ -48,8 +49,8 @@ down: setup  ## Stop them; the data stays
 demo: setup  ## Replay a whole trial and open the site (ONCE=1: replay, check, stop)
 	@$(MANAGE) demo $(if $(ONCE),--once)
 
-test: setup-dev  ## Run the tests (ARGS="-k name" goes to pytest)
-	@$(IN_VENV) -m pytest $(ARGS)
+test: setup-dev  ## Run the tests on the embedded servers (ARGS="-k name" goes to pytest)
+	@$(IN_VENV) -m config.servers during $(IN_VENV) -m pytest $(ARGS)
 
 check: setup-dev  ## Style, types, imports, migrations, production settings, stale documents
 	$(IN_VENV) -m ruff check .
@@ -78,6 +79,5 @@ lock:  ## Renew requirements*.lock from pyproject.toml (ARGS=--upgrade: newest v
 	$$uv $(LOCK) $(ARGS) --group dev --constraint requirements.lock \
 		--output-file requirements-dev.lock
 
-reset:  ## Stop the servers and delete .vigil: all local data and passwords
-	@$(FOUND_PYTHON)
-	@"$(PYTHON)" -m config.servers reset
+reset: setup  ## Stop the servers and delete .vigil: all local data and passwords
+	@$(IN_VENV) -m config.servers reset

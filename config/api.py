@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from events.api.problems import PROBLEM_JSON, problem, refusal_problem
 from events.outcomes import Refused
+from patients.errors import StaleRecord
 
 
 log = structlog.get_logger(__name__)
@@ -21,6 +22,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     match error:
         case Refused():
             body = refusal_problem(error)
+        case StaleRecord():
+            body = _one(412, "stale", "The record has changed since it was read", str(error))
         case Http404() | ObjectDoesNotExist():
             body = problem(status=404, code="not_found", title="There is no such record")
         case PermissionDenied() | exceptions.PermissionDenied():
@@ -54,7 +57,7 @@ def _one(code: int, name: str, title: str, detail: str) -> dict[str, Any]:
 def _title(error: exceptions.APIException) -> str:
     return {
         status.HTTP_405_METHOD_NOT_ALLOWED: "This address does not take this method",
-        status.HTTP_412_PRECONDITION_FAILED: "The record has changed since it was read",
+        status.HTTP_428_PRECONDITION_REQUIRED: "Say which revision you read",
         status.HTTP_422_UNPROCESSABLE_ENTITY: "The key was used for another request",
         status.HTTP_415_UNSUPPORTED_MEDIA_TYPE: "Send JSON",
     }.get(error.status_code, "The request could not be answered")

@@ -79,27 +79,29 @@ def this_python() -> str:
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def usable(root: Path) -> bool:
-    """Tell whether ``.venv`` was finished here, with this Python, and still runs."""
+def usable(root: Path, exactly: bool = False) -> bool:
+    """Tell whether ``.venv`` was finished here and still runs; ``exactly``: with this Python."""
     venv, stamp = root / ".venv", read_stamp(root)
-    if stamp.get("python") != this_python() or stamp.get("folder") != str(venv):
+    python = stamp.get("python")
+    if stamp.get("folder") != str(venv) or venv.is_symlink() or (venv / UNFINISHED).exists():
         return False
-    if venv.is_symlink() or (venv / UNFINISHED).exists():
+    if exactly and python != this_python():
         return False
-    probe = [str(venv / "bin" / "python"), "-I", "-S", "-c", "import sys; print(sys.version)"]
+    probe = "import sys; print('%d.%d' % sys.version_info[:2])"
+    command = [str(venv / "bin" / "python"), "-I", "-S", "-c", probe]
     try:
-        answer = subprocess.run(probe, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError:
         return False
-    return answer.returncode == 0 and answer.stdout.startswith(this_python().encode() + b".")
+    return answer.returncode == 0 and answer.stdout.decode().strip() == python
 
 
-def installed(root: Path, wanted: "dict[str, str]") -> bool:
+def installed(root: Path, wanted: "dict[str, str]", exactly: bool = False) -> bool:
     """Tell whether ``.venv`` is usable and holds every wanted lock."""
     locks = read_stamp(root).get("locks")
     if not isinstance(locks, dict) or not wanted.items() <= locks.items():
         return False
-    return usable(root)
+    return usable(root, exactly)
 
 
 def interpreter() -> str:
@@ -142,6 +144,7 @@ def run(command: "list[str]", log: Path, failure: str) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
+            close_fds=False,
         )
     if done.returncode:
         raise SetupProblem(explained(log, failure))
@@ -176,11 +179,15 @@ def install(root: Path, lock: str, log: Path) -> None:
 
 @contextlib.contextmanager
 def alone(root: Path) -> "collections.abc.Iterator[None]":
-    """Hold the set-up lock of this checkout; a second set-up waits and then finds it done."""
+    """Hold the set-up lock of this checkout; a second set-up waits and then finds it done.
+
+    Commands run meanwhile hold it too, so that pip, left alone by a kill, is waited for.
+    """
     import fcntl
 
     (root / ".vigil" / "logs").mkdir(parents=True, exist_ok=True)
     with (root / ".vigil" / "setup.lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -189,25 +196,32 @@ def alone(root: Path) -> "collections.abc.Iterator[None]":
         yield
 
 
-def set_up(root: Path, dev: bool) -> None:
+def set_up(root: Path, dev: bool, exactly: bool = False) -> None:
     """Bring ``.venv`` to the lock. Returns at once when it is there already."""
     wanted = digests(root, dev)
-    if installed(root, wanted):
+    if installed(root, wanted, exactly):
         return
     with alone(root):
-        if installed(root, wanted):
+        if installed(root, wanted, exactly):
             return
-        started, venv = time.monotonic(), root / ".venv"
-        log = root / ".vigil" / "logs" / "setup.log"
+        started, log = time.monotonic(), root / ".vigil" / "logs" / "setup.log"
         log.write_text("")
-        if not usable(root):
+        if usable(root, exactly):
+            python = str(read_stamp(root)["python"])
+        else:
+            python = this_python()
             make_environment(root, log)
-        (venv / UNFINISHED).touch()
+        (root / ".venv" / UNFINISHED).touch()
         install(root, DEV_LOCK if dev else RUNTIME_LOCK, log)
-        stamp = {"python": this_python(), "folder": str(venv), "locks": wanted}
-        (venv / STAMP).write_text(json.dumps(stamp))
-        (venv / UNFINISHED).unlink()
+        write_stamp(root, python, wanted)
         say(f"Set up in {time.monotonic() - started:.0f} s")
+
+
+def write_stamp(root: Path, python: str, locks: "dict[str, str]") -> None:
+    """Declare ``.venv`` finished."""
+    stamp = {"python": python, "folder": str(root / ".venv"), "locks": locks}
+    (root / ".venv" / STAMP).write_text(json.dumps(stamp))
+    (root / ".venv" / UNFINISHED).unlink()
 
 
 def say(line: str) -> None:
@@ -221,8 +235,10 @@ def main(arguments: "list[str]") -> int:
         return 1
     parser = argparse.ArgumentParser(description="Make .venv and install the locked packages.")
     parser.add_argument("--dev", action="store_true", help="with the tools for tests and checks")
+    parser.add_argument("--this-python", action="store_true", help="replace one of another Python")
+    options = parser.parse_args(arguments)
     try:
-        set_up(ROOT, parser.parse_args(arguments).dev)
+        set_up(ROOT, options.dev, options.this_python)
     except KeyboardInterrupt:
         print("Stopped. Run it again to go on.", file=sys.stderr)
         return 130

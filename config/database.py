@@ -76,12 +76,15 @@ _SEALED_GRANTS = (
     "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sealed FROM PUBLIC, {app}, {sealed}",
     "GRANT USAGE ON SCHEMA sealed TO {app}, {sealed}",
     "GRANT EXECUTE ON FUNCTION sealed.take_slot, sealed.choose_kit TO {app}",
-    "GRANT EXECUTE ON FUNCTION sealed.open_access, sealed.arms, sealed.load_list,"
-    " sealed.supply_kits TO {sealed}",
+    (
+        "GRANT EXECUTE ON FUNCTION sealed.open_access, sealed.arms, sealed.load_list,"
+        " sealed.supply_kits TO {sealed}"
+    ),
 )
 
 # A history trigger writes with the owner's rights, so that the application cannot write history
-# by any other way; its search path is fixed, as for every function that runs as its owner.
+# by any other way; its search path is fixed, as for every function that runs as its owner. Nobody
+# else may put such a function behind a trigger on a table of their own (firing one asks no right).
 _TRIGGERS_RUN_AS_OWNER = """
 DO $$
 DECLARE f record;
@@ -91,6 +94,7 @@ BEGIN
            WHERE n.nspname = 'public' AND p.proname LIKE 'pgtrigger_%'
   LOOP
     EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = public, pg_temp', f.name);
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f.name);
   END LOOP;
 END $$
 """

@@ -21,6 +21,7 @@ from types import FrameType, TracebackType
 from typing import IO, Self
 
 
+LINUX = sys.platform == "linux"  # elsewhere, `ps` is asked
 SHOWN_LINES = 15
 POLL_SECONDS = 0.05
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -38,7 +39,7 @@ def command_of(pid: int) -> str:
 
     A zombie counts as gone.
     """
-    if sys.platform == "linux":
+    if LINUX:
         return _command_on_linux(pid)
     shown = _ps("-ww", "-p", str(pid), "-o", "stat=,command=").strip()
     state, _, command = shown.partition(" ")
@@ -63,7 +64,7 @@ def _command_on_linux(pid: int) -> str:
 
 def group_members(group: int) -> list[int]:
     """Return the ids of all processes in a process group."""
-    if sys.platform == "linux":
+    if LINUX:
         return [pid for pid, own in _groups_of_linux() if own == group]
     rows = (row.split() for row in _ps("-axo", "pid=,pgid=").splitlines())
     return [int(pid) for pid, own in rows if int(own) == group]
@@ -350,6 +351,9 @@ class ProcessGroup:
         try:
             yield
         finally:
-            self._holding = False
-            if self._held is not None:
-                self._leave(self._held, None)
+            self._deliver_held()
+
+    def _deliver_held(self) -> None:
+        self._holding = False
+        if self._held is not None:
+            self._leave(self._held, None)

@@ -59,7 +59,7 @@ def dispensing_facts(
         progressed=has_progressed(subject, on=request.dispensed_on),
         decisions=tuple(
             dispensing.Decision(row.cycle, row.decided_on, row.dose_mg)
-            for row in DoseDecision.objects.filter(subject=subject, cycle=request.cycle)
+            for row in DoseDecision.objects.filter(subject=subject)
         ),
         labs=labs_of(subject, request, policy),
         supplies=tuple(
@@ -82,8 +82,8 @@ def labs_of(
 def given_cycles(subject: Subject, policy: Dosing, *, by_day: date) -> tuple[GivenCycle, ...]:
     """Return the cycles handed over so far.
 
-    A cycle is completed when as many days as it lasts have passed since its supply, its supply
-    covered them, and the dose was not lowered afterwards; a later, lower decision marks it failed.
+    A cycle is completed when as many days as it lasts have passed since its supply, and that
+    covered them. It failed when the next dose decided after it, holds aside, was a lower one.
     """
     supplies = list(Dispensation.objects.filter(subject=subject).order_by("cycle"))
     decisions = {row.cycle: row.dose_mg for row in DoseDecision.objects.filter(subject=subject)}
@@ -105,5 +105,5 @@ def _completed(row: Dispensation, policy: Dosing, by_day: date) -> bool:
 
 
 def _lowered_after(row: Dispensation, decisions: dict[int, Decimal]) -> bool:
-    following = decisions.get(row.cycle + 1)
-    return following is not None and 0 < following < row.dose_mg
+    later = [dose for cycle, dose in sorted(decisions.items()) if cycle > row.cycle and dose > 0]
+    return bool(later) and later[0] < row.dose_mg

@@ -29,9 +29,7 @@ def deliver_next(*, at: datetime) -> bool:
             event_id=delivery.event_id, request_id=delivery.event.request_id
         ):
             _run(delivery, at=at)
-        delivery.save(
-            update_fields=["attempts", "due_at", "delivered_at", "dead_at", "last_error"]
-        )
+        delivery.save(update_fields=["attempts", "due_at", "delivered_at", "dead_at", "last_error"])
     return True
 
 

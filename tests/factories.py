@@ -7,7 +7,11 @@ from typing import Any
 
 from dosing.services.decisions import decide_dose
 from dosing.services.dispensing import supply_kits
-from dosing.services.pregnancy_prevention import assess_pregnancy_risk, record_counselling
+from dosing.services.pregnancy_prevention import (
+    assess_pregnancy_risk,
+    record_counselling,
+    record_pregnancy_test,
+)
 from patients.models import Subject
 from patients.services.consent import record_consent
 from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
@@ -39,6 +43,17 @@ ELIGIBLE: dict[str, Any] = {
 }
 
 
+def protocol_text(*, code: str = "CLLM1", arms: tuple[str, str] = ("L", "P")) -> str:
+    """The built-in protocol under another trial code, or with its arms named otherwise."""
+    active, control = arms
+    return (
+        PROTOCOL.replace('code = "CLLM1"', f'code = "{code}"')
+        .replace('code = "L"', f'code = "{active}"')
+        .replace('code = "P"', f'code = "{control}"')
+        .replace('control_arm = "P"', f'control_arm = "{control}"')
+    )
+
+
 def user(name: str, **fields: Any) -> User:
     return User.objects.create_user(username=name, **fields)
 
@@ -46,10 +61,20 @@ def user(name: str, **fields: Any) -> User:
 class Study:
     """A trial with one site, people in every role, a loaded list and kits."""
 
-    def __init__(self, *, conduct: str = Trial.Conduct.LIVE, kits: int = 6) -> None:
+    def __init__(
+        self,
+        *,
+        conduct: str = Trial.Conduct.LIVE,
+        kits: int = 6,
+        arms: tuple[str, str] = ("L", "P"),
+    ) -> None:
         self.admin = user("admin")
+        self.arms = dict(zip("LP", arms, strict=True))
         self.trial = create_trial(
-            protocol_text=PROTOCOL, conduct=conduct, administrator=self.admin, at=NOW - timedelta(1)
+            protocol_text=protocol_text(arms=arms),
+            conduct=conduct,
+            administrator=self.admin,
+            at=NOW - timedelta(1),
         )
         self.site = self.add_site("DE-01")
         self.people = {role: self.person(role) for role in Role if role not in AT_A_SITE}
@@ -62,7 +87,7 @@ class Study:
         self.supplier = self.people[Role.UNBLINDED_SUPPLIER]
         load_list(
             trial_id=self.trial.pk,
-            entries=[(stratum, BLOCK[i % 3]) for stratum in "HI" for i in range(102)],
+            entries=[(s, self.arms[BLOCK[i % 3]]) for s in "HI" for i in range(102)],
             reason="pre-generated list",
             by=self.statistician,
             at=NOW,
@@ -101,7 +126,7 @@ class Study:
                 {
                     "number": str(start + i),
                     "dose_mg": Decimal(dose_mg),
-                    "arm": "LP"[i % 2],
+                    "arm": self.arms["LP"[i % 2]],
                     "expires_on": date(2030, 1, 1),
                 }
                 for i in range(2 * each)
@@ -184,6 +209,39 @@ class Study:
             by=self.system, at=NOW,
         )  # fmt: skip
         return subject
+
+    def woman_ready_for_first_kit(self, **how: Any) -> Subject:
+        """A woman of childbearing potential with everything the first dispensing asks for."""
+        subject = self.randomised(sex="female", **how)
+        assess_pregnancy_risk(subject_id=subject.pk, assessed_on=TODAY, by=self.system, at=NOW)
+        record_counselling(
+            subject_id=subject.pk,
+            counselled_on=TODAY,
+            acknowledgement_version="1.0",
+            contraception="effective_method",
+            contraception_since=TODAY - timedelta(28),
+            by=self.system,
+            at=NOW,
+        )
+        self.labs(subject)
+        decide_dose(
+            subject_id=subject.pk, cycle=1, decided_on=TODAY, dose_mg=Decimal(5),
+            by=self.system, at=NOW,
+        )  # fmt: skip
+        return subject
+
+    def pregnancy_test(
+        self, subject: Subject, *, taken_at: datetime, result: str = "negative"
+    ) -> None:
+        record_pregnancy_test(
+            subject_id=subject.pk,
+            taken_at=taken_at,
+            result=result,
+            specimen="serum",
+            sensitivity_miu_ml=Decimal(25),
+            by=self.system,
+            at=NOW,
+        )
 
 
 AT_A_SITE = {Role.SITE_SYSTEM, Role.INVESTIGATOR, Role.COORDINATOR, Role.PHARMACIST}

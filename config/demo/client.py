@@ -95,7 +95,15 @@ class Client:
         """Return one page or one record. Raises as ``post`` does."""
         return self._call("GET", path, params=params)
 
+    def download(self, path: str, **params: str | int) -> bytes:
+        """Return a document's bytes. Raises as ``post`` does."""
+        return self._answer("GET", path, params=params).content
+
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._answer(method, path, **request).json()
+        return answer
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         headers = request.pop("headers", {})
         token = ""
         for _ in range(2):
@@ -106,8 +114,7 @@ class Client:
                 break
         if not response.is_success:
             raise ApiRefused(method, path, response)
-        answer: dict[str, Any] = response.json()
-        return answer
+        return response
 
     def _current_token(self, *, stale: str) -> str:
         with self._renewing:

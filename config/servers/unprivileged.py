@@ -5,7 +5,7 @@
 PostgreSQL refuses to run as root. When root's checkout lies below a folder that other users may
 not enter (``/root`` is one), the user it runs as must keep one of root's capabilities,
 CAP_DAC_OVERRIDE: pass folder and file permissions. All others are given up, and there is no way
-back to root. A change of user clears capabilities, hence the four steps of ``become``.
+back to root.
 """
 
 import ctypes
@@ -13,24 +13,28 @@ import os
 import sys
 
 
-CAP_DAC_OVERRIDE = 1 << 1
-PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
+CAP_DAC_OVERRIDE = 1
+PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 CAPABILITY_VERSION_3 = 0x20080522  # two 32-bit words of each set
 
 
 def become(uid: int, gid: int) -> None:
     """Become the user and keep CAP_DAC_OVERRIDE over the next ``exec``; raises ``OSError``."""
     libc = ctypes.CDLL(None, use_errno=True)
-    _checked(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))  # 1. setuid leaves the permitted set alone
+    # 1. A change of user clears capabilities, and access(2) ignores them, unless told not to.
+    _checked(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
+    # 2. The user.
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
-    kept = CAP_DAC_OVERRIDE  # 2. shrink it to one, and make that effective and inheritable
+    # 3. Of the capabilities, one: effective, permitted, inheritable.
+    kept = 1 << CAP_DAC_OVERRIDE
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)(kept, kept, kept, 0, 0, 0)
     _checked(libc.capset(header, sets))
-    _checked(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 1, 0, 0))  # 3. exec keeps it
-    _checked(libc.prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0))  # 4. no second change of user
+    # 4. Ambient, so that exec keeps it although the program file grants none.
+    _checked(libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0))
 
 
 def _checked(result: int) -> None:

@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from events.api.problems import PROBLEM_JSON, refusal_problem
+from events.api.serializers import Shape
 from events.idempotency import LONGEST_KEY, KeyReused, fingerprint, keep_refusal, once
 from events.outcomes import Refused
-from events.api.problems import refusal_problem
 
 
 class KeyConflict(APIException):
@@ -21,7 +22,7 @@ class KeyConflict(APIException):
     default_code = "idempotency_key_reused"
 
 
-def recorded(request: Request, act: Callable[[], Any]) -> Response:
+def recorded(request: Request, act: Callable[[], Any]) -> HttpResponse:
     """Run ``act`` (a service call that returns the answer's data) once for this request's key."""
     claim: dict[str, Any] = {
         "user_id": request.user.pk,
@@ -38,6 +39,14 @@ def recorded(request: Request, act: Callable[[], Any]) -> Response:
     except KeyReused as reused:
         raise KeyConflict from reused
     return _response(answer.status, answer.body, again=answer.again)
+
+
+def valid(shape: type[Shape], request: Request) -> dict[str, Any]:
+    """Return the request's body in a shape. Raises ``ValidationError`` with every field's reason."""
+    serializer = shape(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    found: dict[str, Any] = serializer.validated_data
+    return found
 
 
 def _key(request: Request) -> str:
@@ -58,19 +67,8 @@ def _json(data: Any) -> str:
     return bytes(JSONRenderer().render(data)).decode()
 
 
-class _Rendered(JSONRenderer):
-    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
-        return data if isinstance(data, bytes) else super().render(data, *args, **kwargs)
-
-
-def _response(code: int, body: str, *, again: bool) -> Response:
-    response = Response(status=code)
-    response.data = body.encode()
-    response.accepted_renderer = _Rendered()
-    response.accepted_media_type = (
-        "application/problem+json" if code >= 400 else "application/json"
-    )
-    response.renderer_context = {}
-    if again:
-        response["Idempotent-Replayed"] = "true"
-    return response
+def _response(code: int, body: str, *, again: bool) -> HttpResponse:
+    """Answer with a body that is rendered already: the bytes that were kept, when it is repeated."""
+    kind = PROBLEM_JSON if code >= status.HTTP_400_BAD_REQUEST else "application/json"
+    headers = {"Idempotent-Replayed": "true"} if again else {}
+    return HttpResponse(body, status=code, content_type=kind, headers=headers)

@@ -12,7 +12,9 @@ class Shape(serializers.Serializer[Any]):
         problems: dict[str, Any] = {}
         if isinstance(data, dict):
             known = {name for name, field in self.fields.items() if not field.read_only}
-            problems = {str(name): ["This field is not known."] for name in data if name not in known}
+            problems = {
+                str(name): ["This field is not known."] for name in data if name not in known
+            }
         try:
             value = super().to_internal_value(data)
         except serializers.ValidationError as error:

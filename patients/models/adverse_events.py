@@ -50,8 +50,7 @@ class AdverseEvent(Record):
                 name="ae_grade_five_is_fatal",
             ),
             models.CheckConstraint(
-                condition=Q(serious=False, seriousness=[])
-                | (Q(serious=True) & ~Q(seriousness=[])),
+                condition=Q(serious=False, seriousness=[]) | (Q(serious=True) & ~Q(seriousness=[])),
                 name="ae_serious_says_why",
             ),
             partial_date_check("started_on", "ae_started_on_is_a_partial_date"),

@@ -35,9 +35,7 @@ class ConsentWithdrawal(Record):
     reason = models.TextField(blank=True)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["subject"], name="consent_withdrawn_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["subject"], name="consent_withdrawn_once")]
 
     def __str__(self) -> str:
         return f"withdrawn on {self.withdrawn_on}"

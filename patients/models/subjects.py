@@ -82,6 +82,4 @@ class Record(models.Model):
 def partial_date_check(field: str, name: str, *, empty: bool = False) -> models.CheckConstraint:
     """Return a constraint that a text field holds ``2014``, ``2014-03`` or ``2014-03-09``."""
     shape = Q(**{f"{field}__regex": r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$"})
-    return models.CheckConstraint(
-        condition=shape | Q(**{field: ""}) if empty else shape, name=name
-    )
+    return models.CheckConstraint(condition=shape | Q(**{field: ""}) if empty else shape, name=name)

@@ -20,10 +20,12 @@ def record_consent(
 ) -> Consent:
     """Record a signed consent form. Publishes ``ConsentRecorded``.
 
-    Raises ``RecordRefused``: a day in the future, or this version signed already.
+    Raises ``RecordRefused``: a day in the future or before the birth, or this version signed already.
     """
     subject = subject_for(by, subject_id, Permission.ENROL)
     reasons = future_reasons(subject, at, signed_on=signed_on)
+    if signed_on.year < subject.year_of_birth:
+        reasons.append(Reason("before_birth", f"signed_on {signed_on} lies before the birth."))
     if Consent.objects.filter(subject=subject, version=version).exists():
         reasons.append(Reason("consent_recorded", f"Consent {version} is recorded already."))
     refuse_if(reasons)

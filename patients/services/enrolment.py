@@ -37,7 +37,14 @@ EARLIEST_YEAR_OF_BIRTH = 1900
 
 @transaction.atomic
 def enrol_subject(
-    *, trial: str, site: str, year_of_birth: int, sex: str, screened_on: date, by: User, at: datetime
+    *,
+    trial: str,
+    site: str,
+    year_of_birth: int,
+    sex: str,
+    screened_on: date,
+    by: User,
+    at: datetime,
 ) -> Subject:
     """Enter one person for screening and give the next number of the site.
 
@@ -186,5 +193,3 @@ def _facts(subject: Subject, found: dict[str, Any]) -> EligibilityFacts:
         exclusions=tuple(found["exclusions"]),
         **{name: found[name] for name in names},
     )
-
-

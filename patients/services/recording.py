@@ -15,9 +15,7 @@ from trials.permissions import Permission, authorise
 Stored = TypeVar("Stored", bound=Record)
 
 
-def subject_for(
-    by: User, subject_id: UUID, permission: Permission, *, reason: str = ""
-) -> Subject:
+def subject_for(by: User, subject_id: UUID, permission: Permission, *, reason: str = "") -> Subject:
     """Return the subject under lock, after asking whether ``by`` may do this at its site.
 
     Two services on one subject run one after the other. Raises ``Subject.DoesNotExist`` for one
@@ -34,7 +32,9 @@ def subject_for(
     return subject
 
 
-def store(model: type[Stored], subject: Subject, *, by: User, at: datetime, **fields: Any) -> Stored:
+def store(
+    model: type[Stored], subject: Subject, *, by: User, at: datetime, **fields: Any
+) -> Stored:
     """Insert one record of a subject under the protocol version in force."""
     return model.objects.create(  # type: ignore[attr-defined,no-any-return]  # every Record has it
         subject=subject,

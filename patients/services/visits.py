@@ -22,7 +22,13 @@ from trials.permissions import Permission
 
 @transaction.atomic
 def record_visit(
-    *, subject_id: UUID, kind: str, visited_on: date, cycle: int | None = None, by: User, at: datetime
+    *,
+    subject_id: UUID,
+    kind: str,
+    visited_on: date,
+    cycle: int | None = None,
+    by: User,
+    at: datetime,
 ) -> Visit:
     """Record a cycle or follow-up visit. Publishes ``VisitRecorded``.
 
@@ -52,9 +58,7 @@ def record_visit(
 
 
 @transaction.atomic
-def record_contact(
-    *, subject_id: UUID, contacted_on: date, by: User, at: datetime
-) -> Contact:
+def record_contact(*, subject_id: UUID, contacted_on: date, by: User, at: datetime) -> Contact:
     """Record that the subject was alive on a day. Publishes ``SubjectContacted``.
 
     Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future or recorded already.

@@ -98,9 +98,16 @@ def test_an_environment_whose_python_is_gone_is_not_usable(finished):
     assert not bootstrap.usable(finished)
 
 
-def test_an_environment_of_another_python_is_not_usable(finished):
+def test_an_environment_of_another_python_serves_until_one_is_named(finished, monkeypatch):
+    monkeypatch.setattr(bootstrap, "this_python", lambda: "3.99")
+
+    assert bootstrap.usable(finished)
+    assert not bootstrap.usable(finished, exactly=True)
+
+
+def test_an_environment_that_runs_another_python_than_it_was_made_with_is_not_usable(finished):
     stamp = finished / ".venv" / bootstrap.STAMP
-    stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "python": "3.10"}))
+    stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "python": "3.99"}))
 
     assert not bootstrap.usable(finished)
 

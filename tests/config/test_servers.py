@@ -1,5 +1,6 @@
 """The embedded servers, really started, each time in a folder of their own."""
 
+import fcntl
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ from redis.retry import Retry
 
 from config import servers
 from config.processes import command_of
+from config.servers import __main__ as commands
+from config.servers import unprivileged
 
 
 pytestmark = pytest.mark.servers
@@ -311,3 +314,58 @@ def test_a_checkout_moved_while_its_servers_run_finds_them(tmp_path):
     assert found == started
     assert stopped is True
     assert gone(started.postgres_pid)
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_command_gets_running_servers_and_keeps_its_status(root, status):
+    look = "import sys; from pathlib import Path; from config import servers; "
+    look += f"sys.exit({status} if servers.running(Path({str(root)!r})) else 99)"
+
+    found = commands.main(["during", sys.executable, "-c", look], root)
+
+    assert found == status
+    assert servers.running(root) is None
+
+
+def test_a_command_leaves_servers_running_that_ran_before(root):
+    servers.start(root)
+
+    assert commands.main(["during", "true"], root) == 0
+
+    assert servers.running(root) is not None
+
+
+def test_a_command_leaves_servers_running_that_another_one_still_uses(root):
+    (root / ".vigil").mkdir()
+
+    with (root / ".vigil" / "servers.users").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert commands.main(["during", "true"], root) == 0
+
+    assert servers.running(root) is not None
+
+
+def test_servers_of_ones_own_are_used_and_none_is_started(root, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgres://owner@db.example/vigil")
+    monkeypatch.setenv("REDIS_URL", "redis://db.example/0")
+
+    assert commands.main(["during", "true"], root) == 0
+
+    assert not (root / ".vigil").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="root on Linux only")
+def test_root_hands_on_the_passing_of_permissions_and_nothing_else(tmp_path):
+    program = tmp_path / "program"
+    program.touch(mode=0o700)
+    tmp_path.chmod(0o700)
+    look = (
+        "import os, sys; print(os.getuid(), os.getgroups(), os.access(sys.argv[1], os.X_OK)); "
+        "print([l.split()[1] for l in open('/proc/self/status') if l.startswith('CapEff')])"
+    )
+    script = Path(unprivileged.__file__)
+    command = [sys.executable, "-I", script, "65534", "65534", sys.executable, "-c", look, program]
+
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+
+    assert shown.stdout.splitlines() == ["65534 [] True", "['0000000000000002']"]

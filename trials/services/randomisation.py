@@ -65,9 +65,7 @@ def _put_to_use(
         loaded_at=at,
     )
     publish(
-        RandomisationListLoaded(
-            stream=trial.code, list_id=list_id, digest=digest, entries=entries
-        ),
+        RandomisationListLoaded(stream=trial.code, list_id=list_id, digest=digest, entries=entries),
         at=at,
     )
     return stored

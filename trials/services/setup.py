@@ -17,9 +17,7 @@ from trials.rules.protocol import digest, load_protocol
 
 
 @transaction.atomic
-def create_trial(
-    *, protocol_text: str, conduct: str, administrator: User, at: datetime
-) -> Trial:
+def create_trial(*, protocol_text: str, conduct: str, administrator: User, at: datetime) -> Trial:
     """Create a trial from its protocol file and make ``administrator`` its first administrator.
 
     Run from the console by whoever installs Vigil: there is nobody in the trial yet to ask.
@@ -89,13 +87,9 @@ def give_role(
     """Give a role from now on. Raises ``SetupRefused`` if it is held already or the site is foreign."""
     trial = Trial.objects.visible_to(by).get(pk=trial_id)
     authorise(by, Permission.MANAGE_PEOPLE, trial=trial)
-    held = RoleAssignment.objects.in_force(at).filter(
-        user=user, trial=trial, site=site, role=role
-    )
+    held = RoleAssignment.objects.in_force(at).filter(user=user, trial=trial, site=site, role=role)
     if held.exists():
         raise SetupRefused(Reason("role_held", f"{user.username} holds this role there already."))
     if site is not None and site.trial_id != trial.pk:
         raise SetupRefused(Reason("foreign_site", f"{site.code} is not a site of {trial.code}."))
-    return RoleAssignment.objects.create(
-        user=user, trial=trial, site=site, role=role, starts_at=at
-    )
+    return RoleAssignment.objects.create(user=user, trial=trial, site=site, role=role, starts_at=at)

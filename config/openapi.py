@@ -1,0 +1,119 @@
+"""The OpenAPI of views that say what they take and answer, with the headers every POST needs."""
+
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+from events.api.serializers import Shape
+
+
+class ProblemReason(Shape):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    field = serializers.CharField(required=False)
+
+
+class Problem(Shape):
+    """A problem document (RFC 9457)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField()
+    reasons = ProblemReason(many=True)
+
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    required=True,
+    description="New for each record, the same when a request is repeated. Kept for 24 hours.",
+)
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    required=True,
+    description="The `revision` you read.",
+)
+READING = {401: "Not logged in", 404: "Not yours, or not there"}
+RECORDING = READING | {
+    400: "Not in the expected form; each field's reason",
+    403: "Not your role",
+    409: "A rule said no; every reason",
+    413: "Too large",
+    415: "Not JSON",
+    422: "The Idempotency-Key came before with another request",
+}
+CORRECTING = {412: "Changed since it was read", 428: "If-Match is missing"}
+
+
+class Schema(AutoSchema):
+    """Reads ``takes`` and ``answers`` of our views; documents problems and headers for all."""
+
+    def get_override_parameters(self) -> list[Any]:
+        parameters = list(super().get_override_parameters())
+        if self.method == "POST":
+            parameters.append(IDEMPOTENCY_KEY)
+            if self._corrects():
+                parameters.append(IF_MATCH)
+        return parameters
+
+    def get_request_serializer(self) -> Any:
+        if self.method == "POST":
+            if takes := getattr(self.view, "takes", None):
+                return takes()
+            if takes := getattr(self.view, "post_takes", None):
+                return takes()
+        return super().get_request_serializer()
+
+    def get_response_serializers(self) -> Any:
+        answers = getattr(self.view, "answers", None)
+        if answers is None:
+            found = super().get_response_serializers()
+            answer = (
+                self.view.serializer_class() if hasattr(self.view, "serializer_class") else None
+            )
+            success = {201: answer} if self.method == "POST" and answer else {200: found}
+            if isinstance(found, dict):
+                success = found
+        elif self.method == "POST":
+            success = {201: answers(many=getattr(self.view, "answers_many", False))}
+        else:
+            success = {200: answers(many=True)}
+        return {**success, **self._problems()}
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        if hasattr(self.view, "answers"):
+            return bool(self.method == "GET")
+        return bool(super()._is_list_view(serializer))
+
+    def get_filter_backends(self) -> list[Any]:
+        return [] if hasattr(self.view, "answers") else list(super().get_filter_backends())
+
+    def _corrects(self) -> bool:
+        return self.path.endswith("/corrections")
+
+    def _problems(self) -> dict[Any, Any]:
+        known = RECORDING if self.method == "POST" else READING
+        if self.method == "POST" and self._corrects():
+            known = known | CORRECTING
+        return {
+            (code, "application/problem+json"): OpenApiResponse(Problem, description=text)
+            for code, text in known.items()
+        }
+
+
+class SiteSystemScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # no stubs
+    target_class = "trials.api.authentication.SiteSystem"
+    name = "siteSystem"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        flow = {"tokenUrl": "/oauth/token", "scopes": settings.OAUTH2_PROVIDER["SCOPES"]}
+        return {"type": "oauth2", "flows": {"clientCredentials": flow}}

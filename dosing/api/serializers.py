@@ -1,0 +1,112 @@
+"""Shapes of what is decided and handed over, and of the records behind the gate."""
+
+from rest_framework import serializers
+
+from dosing.models import Counselling, PregnancyTest, TreatmentEnd
+from events.api.serializers import Shape
+from patients.api.fields import Instant, decimal
+from patients.api.serializers import TEXT, RecordOut
+
+
+MOST_KITS = 10_000
+
+
+class PregnancyRiskIn(Shape):
+    assessed_on = serializers.DateField()
+    surgically_sterile = serializers.BooleanField(default=False)
+    natural_menopause_months = serializers.IntegerField(
+        min_value=0, max_value=1200, allow_null=True, default=None
+    )
+    evidence = serializers.CharField(max_length=TEXT, allow_blank=True, default="")
+
+
+class PregnancyRiskOut(RecordOut, PregnancyRiskIn):
+    category = serializers.CharField()
+
+
+class CounsellingIn(Shape):
+    counselled_on = serializers.DateField()
+    acknowledgement_version = serializers.CharField(max_length=20)
+    contraception = serializers.ChoiceField(Counselling.Contraception.choices)
+    contraception_since = serializers.DateField(allow_null=True, default=None)
+
+
+class CounsellingOut(RecordOut, CounsellingIn):
+    pass
+
+
+class PregnancyTestIn(Shape):
+    taken_at = Instant()
+    result = serializers.ChoiceField(PregnancyTest.Result.choices)
+    specimen = serializers.ChoiceField(PregnancyTest.Specimen.choices)
+    sensitivity_miu_ml = serializers.DecimalField(
+        max_digits=6, decimal_places=2, min_value=1, max_value=1000
+    )
+
+
+class PregnancyTestOut(RecordOut, PregnancyTestIn):
+    pass
+
+
+class DoseDecisionIn(Shape):
+    cycle = serializers.IntegerField(min_value=1, max_value=1000)
+    decided_on = serializers.DateField()
+    dose_mg = decimal(digits=5, places=2, most=500, help_text="A day; 0 holds the cycle.")
+    reason = serializers.CharField(max_length=TEXT, allow_blank=True, default="")
+
+
+class DoseDecisionOut(RecordOut, DoseDecisionIn):
+    proposed_dose_mg = serializers.DecimalField(max_digits=5, decimal_places=2)
+
+
+class DispensationIn(Shape):
+    cycle = serializers.IntegerField(min_value=1, max_value=1000)
+    prescribed_at = Instant()
+    dispensed_on = serializers.DateField()
+    days = serializers.IntegerField(min_value=1, max_value=366)
+
+
+class DispensationOut(RecordOut, DispensationIn):
+    kit_number = serializers.CharField(source="kit.number")
+    dose_mg = serializers.DecimalField(max_digits=5, decimal_places=2)
+
+
+class TreatmentEndIn(Shape):
+    ended_on = serializers.DateField()
+    reason = serializers.ChoiceField(TreatmentEnd.Reason.choices)
+
+
+class TreatmentEndOut(RecordOut, TreatmentEndIn):
+    pass
+
+
+class KitIn(Shape):
+    number = serializers.RegexField(r"^[A-Z0-9-]{4,12}$")
+    dose_mg = decimal(digits=5, places=2, most=500)
+    arm = serializers.CharField(max_length=20)
+    expires_on = serializers.DateField()
+
+
+class KitSupplyIn(Shape):
+    trial = serializers.CharField(max_length=40)
+    site = serializers.CharField(max_length=10)
+    kits = KitIn(many=True, allow_empty=False)
+
+    def validate_kits(self, value: list[dict[str, object]]) -> list[dict[str, object]]:
+        if len(value) > MOST_KITS:
+            raise serializers.ValidationError(f"At most {MOST_KITS} kits at once.")
+        return value
+
+
+class KitSupplyOut(Shape):
+    accepted = serializers.IntegerField()
+
+
+class KitOut(Shape):
+    """A kit as a blinded reader may know it."""
+
+    number = serializers.CharField()
+    site = serializers.CharField(source="site.code")
+    dose_mg = serializers.DecimalField(max_digits=5, decimal_places=2)
+    expires_on = serializers.DateField()
+    status = serializers.CharField()

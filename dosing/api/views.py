@@ -1,0 +1,102 @@
+"""Pregnancy prevention, doses, kits."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from dosing.api import serializers as shapes
+from dosing.models import (
+    Counselling,
+    Dispensation,
+    DoseDecision,
+    Kit,
+    PregnancyRisk,
+    PregnancyTest,
+    TreatmentEnd,
+)
+from dosing.services.decisions import decide_dose, end_treatment
+from dosing.services.dispensing import dispense_kit, supply_kits
+from dosing.services.pregnancy_prevention import (
+    assess_pregnancy_risk,
+    record_counselling,
+    record_pregnancy_test,
+)
+from events.api.recording import recorded, valid
+from patients.api.records import SubjectRecords
+from patients.models import Subject
+
+
+class PregnancyRisks(SubjectRecords):
+    """The pregnancy-prevention category, derived from what is recorded; the latest one holds."""
+
+    takes, answers, model = shapes.PregnancyRiskIn, shapes.PregnancyRiskOut, PregnancyRisk
+    record = staticmethod(assess_pregnancy_risk)
+
+
+class Counsellings(SubjectRecords):
+    """Pregnancy-prevention counselling."""
+
+    takes, answers, model = shapes.CounsellingIn, shapes.CounsellingOut, Counselling
+    record = staticmethod(record_counselling)
+
+
+class PregnancyTests(SubjectRecords):
+    """Pregnancy tests. Anything but negative shuts the gate at once."""
+
+    takes, answers, model = shapes.PregnancyTestIn, shapes.PregnancyTestOut, PregnancyTest
+    record = staticmethod(record_pregnancy_test)
+
+
+class DoseDecisions(SubjectRecords):
+    """The dose of each cycle, with what the rule proposed."""
+
+    takes, answers, model = shapes.DoseDecisionIn, shapes.DoseDecisionOut, DoseDecision
+    record = staticmethod(decide_dose)
+
+
+class Dispensations(SubjectRecords):
+    """Kits handed over. A closed gate answers 409 with every reason."""
+
+    takes, answers, model = shapes.DispensationIn, shapes.DispensationOut, Dispensation
+    record = staticmethod(dispense_kit)
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return super().rows(subject).select_related("kit")
+
+
+class TreatmentEnds(SubjectRecords):
+    """The end of study treatment."""
+
+    takes, answers, model = shapes.TreatmentEndIn, shapes.TreatmentEndOut, TreatmentEnd
+    record = staticmethod(end_treatment)
+
+
+class Kits(generics.ListAPIView[Kit]):
+    """The kits at your sites."""
+
+    serializer_class = shapes.KitOut
+    queryset = Kit.objects.none()
+
+    def get_queryset(self) -> QuerySet[Kit]:
+        visible = Kit.objects.visible_to(self.request.user)  # type: ignore[arg-type]
+        return visible.select_related("site").order_by("number")
+
+
+class KitSupplies(APIView):
+    """Kits that arrived at a site, entered by the unblinded supplier."""
+
+    @extend_schema(request=shapes.KitSupplyIn, responses={201: shapes.KitSupplyOut})
+    def post(self, request: Request) -> HttpResponse:
+        """Enter kits with their sealed contents; only their number comes back."""
+        body = valid(shapes.KitSupplyIn, request)
+
+        def act() -> Any:
+            return {"accepted": supply_kits(by=request.user, at=timezone.now(), **body)}
+
+        return recorded(request, act)

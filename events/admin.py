@@ -1,0 +1,52 @@
+"""What every page of the web admin has in common: it shows, and changes nothing by itself."""
+
+from typing import Any, ClassVar
+
+from django.contrib.admin.models import LogEntry
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # untyped base
+    """Rows to look at: only the user's own, with no form, no delete button and no Django rights.
+
+    ``read_permission`` is asked of ``request.user.may``; the rows start from ``visible_to``. A row
+    the user cannot see is a 404, like one that is not there.
+    """
+
+    read_permission: ClassVar[str]
+    actions: ClassVar[Any] = None
+    list_per_page = 50
+    list_filter_sheet = False
+    list_disable_select_all = True
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = self.model._default_manager.visible_to(request.user)
+        return rows
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(request.user.may(self.read_permission))  # type: ignore[union-attr]  # our User
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def _get_obj_does_not_exist_redirect(self, *args: Any) -> HttpResponse:
+        raise Http404
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """The row history stands on the subject's page; Django's own log is not kept."""
+        raise Http404
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry | None:
+        return None

@@ -1,0 +1,167 @@
+"""Lists of what was recorded about subjects; corrections of adverse events and responses."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from events.admin import ReadOnlyAdmin
+from patients.admin_forms import (
+    AdverseEventCorrection,
+    Correction,
+    ResponseCorrection,
+    ServiceForm,
+    send,
+)
+from patients.models import AdverseEvent, LabResult, ResponseAssessment, Screening, Subject, Visit
+from trials.admin_site import may_at, site
+from trials.models import Site
+from trials.permissions import Permission
+
+
+class SiteFilter(admin.SimpleListFilter):
+    """The sites the user may read, and no others' names."""
+
+    title = "site"
+    parameter_name = "site"
+    path: ClassVar[str] = "subject__site"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        sites = Site.objects.visible_to(request.user)  # type: ignore[arg-type]  # our User
+        return [(row.code, row.code) for row in sites.order_by("code")]
+
+    def queryset(self, request: HttpRequest, rows: Any) -> Any:
+        return rows.filter(**{f"{self.path}__code": self.value()}) if self.value() else rows
+
+
+class RecordAdmin(ReadOnlyAdmin):
+    """One kind of clinical record at all of the user's sites."""
+
+    read_permission = Permission.READ_SUBJECTS
+    list_filter: Any = (SiteFilter,)
+    search_fields: Any = ("subject__number",)
+    list_select_related = ("subject",)
+    ordering = ("-recorded_at", "pk")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("subject")
+
+    @display(description="Subject", ordering="subject__number")
+    def subject_link(self, row: Any) -> str:
+        return format_html(
+            '<a class="vg-link" href="{}">{}</a>', address_of(row.subject), row.subject.number
+        )
+
+
+def address_of(subject: Subject) -> str:
+    return reverse("admin:patients_subject_change", args=[subject.pk])
+
+
+@admin.register(Screening, site=site)
+class ScreeningAdmin(RecordAdmin):
+    list_display = ("assessed_on", "subject_link", "verdict", "stratum", "why")
+    list_filter = (SiteFilter, "eligible")
+
+    @display(description="Result", label={"eligible": "success", "not_eligible": "warning"})
+    def verdict(self, row: Screening) -> tuple[str, str]:
+        return ("eligible", "Eligible") if row.eligible else ("not_eligible", "Not eligible")
+
+    @display(description="Reasons")
+    def why(self, row: Screening) -> str:
+        return "; ".join(reason["detail"] for reason in row.reasons) or "–"
+
+
+@admin.register(Visit, site=site)
+class VisitAdmin(RecordAdmin):
+    list_display = ("visited_on", "subject_link", "kind", "cycle")
+    list_filter = (SiteFilter, "kind")
+    ordering = ("-visited_on", "pk")
+
+
+@admin.register(LabResult, site=site)
+class LabResultAdmin(RecordAdmin):
+    list_display = ("taken_on", "subject_link", "analyte", "value", "unit")
+    list_filter = (SiteFilter, "analyte")
+    ordering = ("-taken_on", "pk")
+
+
+class CorrectableAdmin(RecordAdmin):
+    """A record that one service corrects: whoever may, gets its form instead of the plain page."""
+
+    form_class: ClassVar[type[Correction]]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        subject = Subject.objects.select_related("site", "trial").get(pk=row.subject_id)
+        if not may_at(request.user, Permission.CORRECT_CLINICAL, subject.site):  # type: ignore[arg-type]
+            if request.method == "POST":
+                raise PermissionDenied
+            return super().change_view(request, object_id, form_url, extra_context)
+        form = self.form_class(request.POST or None, row=row, subject=subject, by=request.user)
+        if request.method == "POST" and form.is_valid():
+            if send(form, request, at=timezone.now()) is not None:
+                messages.success(request, "The correction is recorded, with its reason.")
+                return redirect(address_of(subject))
+        return form_page(self, request, form, subject)
+
+
+def form_page(
+    model_admin: ReadOnlyAdmin, request: HttpRequest, form: ServiceForm, subject: Subject | None
+) -> TemplateResponse:
+    """Return the page of a service's form, with every reason if it was refused."""
+    back = address_of(subject) if subject else reverse("admin:patients_subject_changelist")
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": form.title,
+        "subtitle": subject.number if subject else None,
+        "form": form,
+        "subject": subject,
+        "back": back,
+    }
+    return TemplateResponse(request, "admin/vigil/form.html", context)
+
+
+@admin.register(AdverseEvent, site=site)
+class AdverseEventAdmin(CorrectableAdmin):
+    form_class = AdverseEventCorrection
+    list_display = ("started_on", "term", "grade_label", "subject_link", "is_serious", "outcome")
+    list_display_links = ("started_on", "term")
+    list_filter = (SiteFilter, "grade", "serious", "outcome")
+    search_fields = ("subject__number", "term", "soc")
+    ordering = ("-started_on", "pk")
+
+    @display(
+        description="Grade",
+        ordering="grade",
+        label={3: "warning", 4: "danger", 5: "danger"},
+    )
+    def grade_label(self, row: AdverseEvent) -> tuple[int, str]:
+        return row.grade, f"Grade {row.grade}"
+
+    @display(description="Serious", ordering="serious", label={"serious": "danger"})
+    def is_serious(self, row: AdverseEvent) -> str:
+        return "serious" if row.serious else ""
+
+
+@admin.register(ResponseAssessment, site=site)
+class ResponseAssessmentAdmin(CorrectableAdmin):
+    form_class = ResponseCorrection
+    list_display = ("assessed_on", "subject_link", "response_label", "assessor")
+    list_filter = (SiteFilter, "response", "assessor")
+    ordering = ("-assessed_on", "pk")
+
+    @display(description="Response", ordering="response", label={"PD": "danger"})
+    def response_label(self, row: ResponseAssessment) -> tuple[str, str]:
+        return row.response, row.get_response_display()

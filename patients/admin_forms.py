@@ -1,0 +1,425 @@
+"""The forms of the web admin: each asks for what one service takes, and calls it.
+
+A refusal comes back onto the form with every reason; nothing of it is written. A form carries a
+key of its own, so sending it twice takes effect once.
+"""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.http import HttpRequest
+
+from events.idempotency import KeyReused, fingerprint, once
+from events.outcomes import Reason, Refused
+from patients.errors import StaleRecord
+from patients.models import AdverseEvent, LabResult, ResponseAssessment, Subject, Visit
+from patients.rules.partial_dates import PartialDate
+from patients.services.adverse_events import correct_adverse_event, record_adverse_event
+from patients.services.consent import record_consent, withdraw_consent
+from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
+from patients.services.labs import record_labs
+from patients.services.outcomes import record_death, record_further_treatment
+from patients.services.response import correct_response, record_response
+from patients.services.visits import record_contact, record_visit
+from trials.models import Site, User
+from trials.permissions import Permission
+from trials.rules.protocol import Protocol
+
+
+# Beside which field a reason is shown, where its code does not name the field itself.
+FIELD_OF = {
+    "starts_in_future": "started_on",
+    "ends_in_future": "ended_on",
+    "ends_before_start": "ended_on",
+    "grade_5_not_fatal": "grade",
+    "fatal_not_grade_5": "grade",
+    "fatal_not_serious": "seriousness",
+    "death_not_fatal": "outcome",
+    "serious_without_criterion": "seriousness",
+    "criterion_without_serious": "serious",
+    "cycle_and_kind": "cycle",
+    "visit_recorded": "cycle",
+    "response_recorded": "assessed_on",
+    "consent_recorded": "version",
+    "site_status": "site",
+    "contact_recorded": "contacted_on",
+    "alive_later": "died_on",
+    "reason_missing": "reason",
+    "too_soon_after_first_line": "randomised_on",
+    "too_late_after_first_line": "randomised_on",
+    "not_today": "randomised_on",
+    "decided_already": "cycle",
+    "test_recorded": "taken_at",
+    "future_instant": "taken_at",
+}
+
+
+class DayField(forms.DateField):
+    widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(input_formats=["%Y-%m-%d"], **options)
+
+
+class PartialDateField(forms.CharField):
+    """A year, a month or a day, as it was told."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("help_text", "A day, a month or a year: 2014-03-09, 2014-03 or 2014")
+        super().__init__(max_length=10, **options)
+
+    def clean(self, value: Any) -> PartialDate | None:
+        text = super().clean(value)
+        try:
+            return PartialDate(text) if text else None
+        except ValueError as error:
+            raise forms.ValidationError(str(error), code="partial_date") from error
+
+
+class Known(forms.NullBooleanField):
+    """Yes, no or not known."""
+
+    widget = forms.Select(choices=[("unknown", "Not known"), ("true", "Yes"), ("false", "No")])
+
+    def clean(self, value: Any) -> bool | None:
+        return {"true": True, "false": False}.get(str(value).lower())
+
+
+def measured(*, places: int, digits: int, unit: str, **options: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        min_value=0, decimal_places=places, max_digits=digits, help_text=unit, **options
+    )
+
+
+class ServiceForm(forms.Form):
+    """The fields one service takes. ``act`` calls it; ``reasons`` are those of a refusal."""
+
+    title: ClassVar[str]
+    icon: ClassVar[str]
+    submit: ClassVar[str] = "Record"
+    permission: ClassVar[Permission]
+    service: ClassVar[Callable[..., Any]]
+    note: ClassVar[str] = ""
+
+    key = forms.CharField(
+        widget=forms.HiddenInput, initial=lambda: str(uuid.uuid4()), max_length=64
+    )
+
+    def __init__(self, *args: Any, subject: Subject | None, by: User, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.subject, self.by = subject, by
+        self.reasons: tuple[Reason, ...] = ()
+        if subject is not None:
+            self.prepare(subject.trial.protocol)
+
+    def prepare(self, protocol: Protocol) -> None:
+        """Fill choices that the protocol gives."""
+
+    @classmethod
+    def offered(cls, subject: Subject) -> bool:
+        """Return whether the form makes sense for a subject; the service decides in any case."""
+        return True
+
+    def arguments(self) -> dict[str, Any]:
+        return {name: value for name, value in self.cleaned_data.items() if name != "key"}
+
+    def act(self, *, at: datetime) -> Any:
+        assert self.subject is not None  # noqa: S101 - only EnrolForm has none, and its own act
+        service = type(self).service
+        return service(subject_id=self.subject.pk, by=self.by, at=at, **self.arguments())
+
+    def refuse(self, refusal: Refused) -> None:
+        self.reasons = refusal.reasons
+        self.add_error(None, forms.ValidationError(refusal.title, code=refusal.code))
+        for reason in refusal.reasons:
+            name = FIELD_OF.get(reason.code, reason.detail.split(" ", 1)[0])
+            if name in self.fields:
+                self.add_error(name, forms.ValidationError(reason.detail, code=reason.code))
+
+
+def send(form: ServiceForm, request: HttpRequest, *, at: datetime) -> str | None:
+    """Call a valid form's service once; return the new row's id, or nothing when it refused."""
+    sent = {name: value for name, value in form.data.lists() if name != "csrfmiddlewaretoken"}
+    print_ = fingerprint("POST", request.path, urlencode(sorted(sent.items())).encode())
+    try:
+        answer = once(
+            user_id=form.by.pk,
+            key=f"form-{form.cleaned_data['key']}",
+            print_=print_,
+            at=at,
+            act=lambda: (201, str(getattr(form.act(at=at), "pk", ""))),
+        )
+    except Refused as refusal:
+        form.refuse(refusal)
+    except StaleRecord as stale:
+        form.add_error(None, forms.ValidationError(str(stale), code="stale"))
+    except KeyReused:
+        text = "This form was sent already. Open it afresh to record something else."
+        form.add_error(None, forms.ValidationError(text, code="sent_already"))
+    else:
+        return answer.body
+    return None
+
+
+class EnrolForm(ServiceForm):
+    title, icon, submit = "New subject", "person_add", "Enter subject"
+    permission = Permission.ENROL
+    note = "The number is given by the site's count. No name, initials or full birth date."
+
+    site = forms.ModelChoiceField(Site.objects.none())
+    year_of_birth = forms.IntegerField(min_value=1900, max_value=2100)
+    sex = forms.ChoiceField(choices=Subject.Sex.choices)
+    screened_on = DayField(label="Screened on")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        sites = Site.objects.visible_to(self.by, Permission.ENROL).select_related("trial")
+        self.fields["site"].queryset = sites  # type: ignore[attr-defined]
+
+    def act(self, *, at: datetime) -> Subject:
+        fields = self.arguments()
+        place = fields.pop("site")
+        return enrol_subject(trial=place.trial.code, site=place.code, by=self.by, at=at, **fields)
+
+
+class ConsentForm(ServiceForm):
+    title, icon = "Consent", "signature"
+    permission = Permission.ENROL
+    service = staticmethod(record_consent)
+
+    version = forms.CharField(max_length=20, label="Version of the form")
+    signed_on = DayField(label="Signed on")
+
+
+class WithdrawalForm(ServiceForm):
+    title, icon = "Withdrawal of consent", "block"
+    permission = Permission.ENROL
+    service = staticmethod(withdraw_consent)
+    note = "Ends treatment. What was recorded until then stays."
+
+    withdrawn_on = DayField(label="Withdrawn on")
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), required=False)
+
+
+class ScreeningForm(ServiceForm):
+    title, icon, submit = "Screening", "fact_check", "Record and judge"
+    permission = Permission.ENROL
+    service = staticmethod(record_screening)
+    note = "Eligibility and stratum follow from these values by the protocol's rules."
+
+    assessed_on = DayField(label="Assessed on")
+    last_cycle_on = DayField(label="Day of the last first-line cycle")
+    first_line_regimen = forms.CharField(max_length=20, label="First-line regimen")
+    first_line_cycles = forms.IntegerField(min_value=0, max_value=99, label="First-line cycles")
+    response = forms.ChoiceField(
+        choices=ResponseAssessment.Response.choices, label="Response to first line"
+    )
+    mrd_level = measured(
+        places=8, digits=9, unit="Fraction of leukocytes, as in 0.0123", label="MRD", required=False
+    )
+    ighv_unmutated = Known(label="IGHV unmutated")
+    tp53_mutated = Known(label="TP53 mutated")
+    del17p = Known(label="del(17p)")
+    ecog = forms.TypedChoiceField(coerce=int, choices=[(n, str(n)) for n in range(5)], label="ECOG")
+    anc_10e9_l = measured(places=3, digits=7, unit="10^9/L", label="Neutrophils", required=False)
+    platelets_10e9_l = measured(
+        places=2, digits=8, unit="10^9/L", label="Platelets", required=False
+    )
+    creatinine_clearance_ml_min = measured(
+        places=2, digits=6, unit="mL/min", label="Creatinine clearance", required=False
+    )
+    exclusions = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple, required=False, label="Exclusions that apply"
+    )
+
+    def prepare(self, protocol: Protocol) -> None:
+        policy = protocol.eligibility
+        mrd, excluded = self.fields["mrd_level"], self.fields["exclusions"]
+        mrd.validators = [*mrd.validators, MinValueValidator(0), MaxValueValidator(1)]
+        excluded.choices = [(e.code, e.label) for e in policy.exclusions]  # type: ignore[attr-defined]
+        regimens = f"The protocol accepts {', '.join(policy.regimens)}"
+        self.fields["first_line_regimen"].help_text = regimens
+
+    @classmethod
+    def offered(cls, subject: Subject) -> bool:
+        return subject.allocation_id is None
+
+
+class RandomiseForm(ServiceForm):
+    title, icon, submit = "Randomisation", "casino", "Randomise"
+    permission = Permission.RANDOMISE
+    service = staticmethod(randomise_subject)
+    note = "Takes the next place on the sealed list, once and for good. Nobody here learns the arm."
+
+    randomised_on = DayField(label="Randomised on")
+
+    @classmethod
+    def offered(cls, subject: Subject) -> bool:
+        return subject.allocation_id is None
+
+
+class VisitForm(ServiceForm):
+    title, icon = "Visit", "event_available"
+    permission = Permission.RECORD_CLINICAL
+    service = staticmethod(record_visit)
+
+    kind = forms.ChoiceField(choices=Visit.Kind.choices)
+    cycle = forms.IntegerField(
+        min_value=1, max_value=999, required=False, help_text="For a cycle visit only"
+    )
+    visited_on = DayField(label="Visited on")
+
+
+class LabForm(ServiceForm):
+    title, icon = "Laboratory", "labs"
+    permission = Permission.RECORD_CLINICAL
+    service = staticmethod(record_labs)
+
+    taken_on = DayField(label="Taken on")
+    anc = measured(places=3, digits=9, unit="10^9/L", label="Neutrophils", required=False)
+    platelets = measured(places=3, digits=9, unit="10^9/L", label="Platelets", required=False)
+    creatinine_clearance = measured(
+        places=3, digits=9, unit="mL/min", label="Creatinine clearance", required=False
+    )
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or {}
+        if not self.errors and not self._results():
+            raise forms.ValidationError("Enter at least one result.", code="no_result")
+        return found
+
+    def arguments(self) -> dict[str, Any]:
+        return {"taken_on": self.cleaned_data["taken_on"], "results": self._results()}
+
+    def act(self, *, at: datetime) -> LabResult:
+        rows: list[LabResult] = super().act(at=at)
+        return rows[0]
+
+    def _results(self) -> list[dict[str, Any]]:
+        return [
+            {"analyte": analyte.value, "value": value, "unit": unit}
+            for analyte, unit in LabResult.UNITS.items()
+            if (value := self.cleaned_data.get(analyte.value)) is not None
+        ]
+
+
+class AdverseEventForm(ServiceForm):
+    title, icon = "Adverse event", "warning"
+    permission = Permission.RECORD_CLINICAL
+    service = staticmethod(record_adverse_event)
+
+    term = forms.CharField(max_length=200)
+    soc = forms.CharField(max_length=120, label="System organ class")
+    grade = forms.TypedChoiceField(
+        coerce=int, choices=[(n, f"Grade {n}") for n in range(1, 6)], label="CTCAE grade"
+    )
+    started_on = PartialDateField(label="Started on")
+    ended_on = PartialDateField(label="Ended on", required=False)
+    outcome = forms.ChoiceField(choices=AdverseEvent.Outcome.choices)
+    related = forms.BooleanField(required=False, label="Related to study drug")
+    serious = forms.BooleanField(required=False, label="Serious")
+    seriousness = forms.MultipleChoiceField(
+        choices=AdverseEvent.Seriousness.choices,
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        label="Serious because of",
+    )
+    narrative = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 4}), required=False, max_length=20_000
+    )
+
+
+class ResponseForm(ServiceForm):
+    title, icon = "Response", "monitoring"
+    permission = Permission.RECORD_CLINICAL
+    service = staticmethod(record_response)
+
+    assessed_on = DayField(label="Assessed on")
+    response = forms.ChoiceField(choices=ResponseAssessment.Response.choices)
+    assessor = forms.ChoiceField(choices=ResponseAssessment.Assessor.choices)
+
+
+class ContactForm(ServiceForm):
+    title, icon = "Contact", "call"
+    permission = Permission.RECORD_CLINICAL
+    service = staticmethod(record_contact)
+    note = "The subject was known to be alive on this day."
+
+    contacted_on = DayField(label="Alive on")
+
+
+class FurtherTreatmentForm(ServiceForm):
+    title, icon = "Further treatment", "vaccines"
+    permission = Permission.RECORD_CLINICAL
+    service = staticmethod(record_further_treatment)
+
+    started_on = PartialDateField(label="Started on")
+    regimen = forms.CharField(max_length=200)
+
+
+class DeathForm(ServiceForm):
+    title, icon = "Death", "deceased"
+    permission = Permission.RECORD_CLINICAL
+    service = staticmethod(record_death)
+
+    died_on = PartialDateField(label="Died on")
+    cause = forms.CharField(max_length=300)
+
+
+class Correction(ServiceForm):
+    """A correction keeps what stood there before, with its reason, in the history."""
+
+    submit = "Correct"
+    permission = Permission.CORRECT_CLINICAL
+
+    revision = forms.IntegerField(widget=forms.HiddenInput)
+    reason = forms.CharField(
+        max_length=500,
+        label="Reason for the correction",
+        help_text="Kept beside the old value in the history",
+    )
+
+    def __init__(self, *args: Any, row: Any, **options: Any) -> None:
+        self.row = row
+        super().__init__(*args, initial={**_values(row), "revision": row.revision}, **options)
+
+
+def _values(row: Any) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in row._meta.fields}
+
+
+class AdverseEventCorrection(Correction, AdverseEventForm):
+    title = "Correct an adverse event"
+
+    def act(self, *, at: datetime) -> AdverseEvent:
+        return correct_adverse_event(
+            adverse_event_id=self.row.pk, by=self.by, at=at, **self.arguments()
+        )
+
+
+class ResponseCorrection(Correction, ResponseForm):
+    title = "Correct a response"
+    assessor = None
+
+    def act(self, *, at: datetime) -> ResponseAssessment:
+        return correct_response(assessment_id=self.row.pk, by=self.by, at=at, **self.arguments())
+
+
+FORMS: dict[str, type[ServiceForm]] = {
+    "consent": ConsentForm,
+    "screening": ScreeningForm,
+    "randomisation": RandomiseForm,
+    "visit": VisitForm,
+    "labs": LabForm,
+    "adverse-event": AdverseEventForm,
+    "response": ResponseForm,
+    "contact": ContactForm,
+    "further-treatment": FurtherTreatmentForm,
+    "death": DeathForm,
+    "withdrawal": WithdrawalForm,
+}

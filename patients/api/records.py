@@ -1,0 +1,53 @@
+"""One view class for every noun under a subject: list what is there, record one more."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from events.api.paging import Pages
+from events.api.recording import recorded, valid
+from events.api.serializers import Shape
+from patients.models import Subject
+
+
+class SubjectRecords(APIView):
+    """The records of one kind of one subject.
+
+    A subclass names the shapes, the model and the service; the service gets the body's fields as
+    keywords, with ``subject_id``, ``by`` and ``at``.
+    """
+
+    takes: ClassVar[type[Shape]]
+    answers: ClassVar[type[Shape]]
+    model: ClassVar[type[Model]]
+    record: ClassVar[Callable[..., Any]]
+    answers_many: ClassVar[bool] = False
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return self.model._default_manager.filter(subject=subject)
+
+    def get(self, request: Request, subject_id: UUID) -> Response:
+        """List the records, oldest first."""
+        subject = Subject.objects.visible_to(request.user).get(pk=subject_id)
+        pages = Pages()
+        page = pages.paginate_queryset(self.rows(subject), request, view=self)
+        return pages.get_paginated_response(self.answers(page, many=True).data)
+
+    def post(self, request: Request, subject_id: UUID) -> HttpResponse:
+        """Record one, or get every reason why not."""
+        body = valid(self.takes, request)
+
+        def act() -> Any:
+            stored = type(self).record(
+                subject_id=subject_id, by=request.user, at=timezone.now(), **body
+            )
+            return self.answers(stored, many=self.answers_many).data
+
+        return recorded(request, act)

@@ -1,0 +1,217 @@
+"""Shapes of a subject's records: ``…In`` is what a site sends, ``…Out`` what it gets back."""
+
+from rest_framework import serializers
+from rest_framework.fields import empty
+
+from events.api.serializers import Shape
+from patients.api.fields import PartialDateField, decimal
+from patients.models import AdverseEvent, LabResult, ResponseAssessment, Subject, Visit
+
+
+TEXT = 4000
+
+
+class RecordOut(Shape):
+    """What every record answers with."""
+
+    id = serializers.UUIDField()
+    subject = serializers.UUIDField(source="subject_id")
+    recorded_at = serializers.DateTimeField()
+
+
+class ReasonOut(Shape):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class SubjectIn(Shape):
+    trial = serializers.CharField(max_length=40)
+    site = serializers.CharField(max_length=10)
+    year_of_birth = serializers.IntegerField(min_value=1900, max_value=2100)
+    sex = serializers.ChoiceField(Subject.Sex.choices)
+    screened_on = serializers.DateField()
+
+
+class SubjectOut(Shape):
+    id = serializers.UUIDField()
+    number = serializers.CharField()
+    trial = serializers.CharField(source="trial.code")
+    site = serializers.CharField(source="site.code")
+    year_of_birth = serializers.IntegerField()
+    sex = serializers.CharField()
+    screened_on = serializers.DateField()
+    randomisation_number = serializers.CharField(source="allocation.number", default=None)
+    randomised_on = serializers.DateField(source="allocation.randomised_on", default=None)
+    recorded_at = serializers.DateTimeField()
+
+
+class ConsentIn(Shape):
+    version = serializers.CharField(max_length=20)
+    signed_on = serializers.DateField()
+
+
+class ConsentOut(RecordOut, ConsentIn):
+    pass
+
+
+class ConsentWithdrawalIn(Shape):
+    withdrawn_on = serializers.DateField()
+    reason = serializers.CharField(max_length=TEXT, allow_blank=True, default="")
+
+
+class ConsentWithdrawalOut(RecordOut, ConsentWithdrawalIn):
+    pass
+
+
+class ScreeningIn(Shape):
+    assessed_on = serializers.DateField()
+    first_line_regimen = serializers.CharField(max_length=20)
+    first_line_cycles = serializers.IntegerField(min_value=0, max_value=100)
+    last_cycle_on = serializers.DateField()
+    response = serializers.ChoiceField(ResponseAssessment.Response.choices)
+    mrd_level = serializers.DecimalField(
+        max_digits=9,
+        decimal_places=8,
+        min_value=0,
+        max_value=1,
+        allow_null=True,
+        help_text="Fraction of leukocytes in peripheral blood: 0.01 is one in a hundred.",
+    )
+    ighv_unmutated = serializers.BooleanField(allow_null=True)
+    tp53_mutated = serializers.BooleanField(allow_null=True)
+    del17p = serializers.BooleanField(allow_null=True)
+    ecog = serializers.IntegerField(min_value=0, max_value=5)
+    anc_10e9_l = decimal(digits=7, places=3, most=1000, allow_null=True)
+    platelets_10e9_l = decimal(digits=8, places=2, most=10_000, allow_null=True)
+    creatinine_clearance_ml_min = decimal(digits=6, places=2, most=1000, allow_null=True)
+    exclusions = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=50, default=list
+    )
+
+
+class ScreeningOut(RecordOut, ScreeningIn):
+    eligible = serializers.BooleanField()
+    reasons = ReasonOut(many=True)
+    stratum = serializers.SerializerMethodField()
+
+    def get_stratum(self, screening: object) -> str | None:
+        return getattr(screening, "stratum", "") or None
+
+
+class RandomisationIn(Shape):
+    randomised_on = serializers.DateField()
+
+
+class RandomisationOut(Shape):
+    """What a blinded reader may know of an allocation."""
+
+    randomisation_number = serializers.CharField(source="number")
+    stratum = serializers.CharField()
+    randomised_on = serializers.DateField()
+    allocated_at = serializers.DateTimeField()
+
+
+class VisitIn(Shape):
+    kind = serializers.ChoiceField(Visit.Kind.choices)
+    cycle = serializers.IntegerField(min_value=1, max_value=1000, allow_null=True, default=None)
+    visited_on = serializers.DateField()
+
+
+class VisitOut(RecordOut, VisitIn):
+    pass
+
+
+class LabResultIn(Shape):
+    analyte = serializers.ChoiceField(LabResult.Analyte.choices)
+    value = decimal(digits=9, places=3, most=100_000)
+    unit = serializers.CharField(max_length=12)
+
+
+class LabsIn(Shape):
+    taken_on = serializers.DateField()
+    results = LabResultIn(many=True, allow_empty=False)
+
+
+class LabResultOut(RecordOut, LabResultIn):
+    taken_on = serializers.DateField()
+
+
+class ResponseIn(Shape):
+    assessed_on = serializers.DateField()
+    response = serializers.ChoiceField(ResponseAssessment.Response.choices)
+    assessor = serializers.ChoiceField(ResponseAssessment.Assessor.choices)
+
+
+class ResponseOut(RecordOut, ResponseIn):
+    revision = serializers.IntegerField()
+
+
+class ResponseCorrectionIn(Shape):
+    """Send only what changes, and why."""
+
+    reason = serializers.CharField(max_length=TEXT)
+    assessed_on = serializers.DateField(required=False)
+    response = serializers.ChoiceField(ResponseAssessment.Response.choices, required=False)
+
+
+class AdverseEventIn(Shape):
+    term = serializers.CharField(max_length=200)
+    soc = serializers.CharField(max_length=120, help_text="System organ class, as CTCAE prints it.")
+    grade = serializers.IntegerField(min_value=1, max_value=5)
+    started_on = PartialDateField()
+    ended_on = PartialDateField(allow_null=True, default=None)
+    outcome = serializers.ChoiceField(AdverseEvent.Outcome.choices)
+    related = serializers.BooleanField()
+    serious = serializers.BooleanField()
+    seriousness = serializers.ListField(
+        child=serializers.ChoiceField(AdverseEvent.Seriousness.choices), max_length=6, default=list
+    )
+    narrative = serializers.CharField(max_length=TEXT, allow_blank=True, default="")
+
+
+class AdverseEventOut(RecordOut, AdverseEventIn):
+    ended_on = serializers.SerializerMethodField()
+    ctcae_version = serializers.CharField()
+    revision = serializers.IntegerField()
+
+    def get_ended_on(self, event: AdverseEvent) -> str | None:
+        return event.ended_on or None
+
+
+class AdverseEventCorrectionIn(AdverseEventIn):
+    """Send only what changes, and why."""
+
+    reason = serializers.CharField(max_length=TEXT)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came
+        for name, field in self.fields.items():
+            if name != "reason":
+                field.required = False
+                field.default = empty
+
+
+class ContactIn(Shape):
+    contacted_on = serializers.DateField()
+
+
+class ContactOut(RecordOut, ContactIn):
+    pass
+
+
+class DeathIn(Shape):
+    died_on = PartialDateField()
+    cause = serializers.CharField(max_length=300)
+
+
+class DeathOut(RecordOut, DeathIn):
+    pass
+
+
+class FurtherTreatmentIn(Shape):
+    started_on = PartialDateField()
+    regimen = serializers.CharField(max_length=200)
+
+
+class FurtherTreatmentOut(RecordOut, FurtherTreatmentIn):
+    pass

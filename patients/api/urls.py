@@ -1,0 +1,32 @@
+from django.urls import path
+
+from patients.api import views
+
+
+_ONE = "subjects/<uuid:subject_id>"
+
+urlpatterns = [
+    path("subjects", views.Subjects.as_view(), name="subjects"),
+    path(_ONE, views.OneSubject.as_view(), name="subject"),
+    path(f"{_ONE}/consents", views.Consents.as_view(), name="consents"),
+    path(f"{_ONE}/consent-withdrawals", views.ConsentWithdrawals.as_view(), name="withdrawals"),
+    path(f"{_ONE}/screenings", views.Screenings.as_view(), name="screenings"),
+    path(f"{_ONE}/randomisations", views.Randomisations.as_view(), name="randomisations"),
+    path(f"{_ONE}/visits", views.Visits.as_view(), name="visits"),
+    path(f"{_ONE}/labs", views.Labs.as_view(), name="labs"),
+    path(f"{_ONE}/response-assessments", views.ResponseAssessments.as_view(), name="responses"),
+    path(f"{_ONE}/adverse-events", views.AdverseEvents.as_view(), name="adverse-events"),
+    path(f"{_ONE}/contacts", views.Contacts.as_view(), name="contacts"),
+    path(f"{_ONE}/deaths", views.Deaths.as_view(), name="deaths"),
+    path(f"{_ONE}/further-treatments", views.FurtherTreatments.as_view(), name="treatments"),
+    path(
+        "adverse-events/<uuid:record_id>/corrections",
+        views.AdverseEventCorrections.as_view(),
+        name="adverse-event-corrections",
+    ),
+    path(
+        "response-assessments/<uuid:record_id>/corrections",
+        views.ResponseCorrections.as_view(),
+        name="response-corrections",
+    ),
+]

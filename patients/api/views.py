@@ -1,0 +1,206 @@
+"""Subjects and their records."""
+
+from typing import Any
+from uuid import UUID
+
+import django_filters
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from events.api.recording import recorded, valid
+from patients.api import serializers as shapes
+from patients.api.records import SubjectRecords
+from patients.api.revisions import revision_read
+from patients.models import (
+    AdverseEvent,
+    Consent,
+    ConsentWithdrawal,
+    Contact,
+    Death,
+    FurtherTreatment,
+    LabResult,
+    ResponseAssessment,
+    Screening,
+    Subject,
+    Visit,
+)
+from patients.services.adverse_events import correct_adverse_event, record_adverse_event
+from patients.services.consent import record_consent, withdraw_consent
+from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
+from patients.services.labs import record_labs
+from patients.services.outcomes import record_death, record_further_treatment
+from patients.services.response import correct_response, record_response
+from patients.services.visits import record_contact, record_visit
+from trials.models import Allocation
+
+
+class SubjectFilter(django_filters.FilterSet):
+    trial = django_filters.CharFilter(field_name="trial__code")
+    site = django_filters.CharFilter(field_name="site__code")
+    number = django_filters.CharFilter(field_name="number")
+
+
+class Subjects(generics.ListAPIView[Subject]):
+    """The subjects of your sites."""
+
+    serializer_class = shapes.SubjectOut
+    post_takes = shapes.SubjectIn
+    filter_backends = (DjangoFilterBackend,)
+    filterset_class = SubjectFilter
+    queryset = Subject.objects.none()
+
+    def get_queryset(self) -> QuerySet[Subject]:
+        visible = Subject.objects.visible_to(self.request.user)  # type: ignore[arg-type]
+        return visible.select_related("trial", "site", "allocation").order_by("number")
+
+    def post(self, request: Request) -> HttpResponse:
+        """Enter one person for screening; the site's next number is given."""
+        body = valid(shapes.SubjectIn, request)
+
+        def act() -> Any:
+            subject = enrol_subject(by=request.user, at=timezone.now(), **body)
+            return shapes.SubjectOut(subject).data
+
+        return recorded(request, act)
+
+
+class OneSubject(generics.RetrieveAPIView[Subject]):
+    """One subject of your sites."""
+
+    serializer_class = shapes.SubjectOut
+    lookup_url_kwarg = "subject_id"
+    filter_backends = ()
+    queryset = Subject.objects.none()
+
+    def get_queryset(self) -> QuerySet[Subject]:
+        visible = Subject.objects.visible_to(self.request.user)  # type: ignore[arg-type]
+        return visible.select_related("trial", "site", "allocation")
+
+
+class Consents(SubjectRecords):
+    """Signed consent forms."""
+
+    takes, answers, model = shapes.ConsentIn, shapes.ConsentOut, Consent
+    record = staticmethod(record_consent)
+
+
+class ConsentWithdrawals(SubjectRecords):
+    """The end of consent to treatment."""
+
+    takes, answers = shapes.ConsentWithdrawalIn, shapes.ConsentWithdrawalOut
+    model, record = ConsentWithdrawal, staticmethod(withdraw_consent)
+
+
+class Screenings(SubjectRecords):
+    """What screening found; the answer says whether the subject is eligible, and why not."""
+
+    takes, answers, model = shapes.ScreeningIn, shapes.ScreeningOut, Screening
+    record = staticmethod(record_screening)
+
+
+class Randomisations(SubjectRecords):
+    """The subject's place on the sealed list. The arm is not in it."""
+
+    takes, answers, model = shapes.RandomisationIn, shapes.RandomisationOut, Allocation
+    record = staticmethod(randomise_subject)
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return Allocation.objects.filter(pk=subject.allocation_id).order_by("allocated_at")
+
+
+class Visits(SubjectRecords):
+    """Cycle and follow-up visits."""
+
+    takes, answers, model = shapes.VisitIn, shapes.VisitOut, Visit
+    record = staticmethod(record_visit)
+
+
+class Labs(SubjectRecords):
+    """Laboratory results of one day, all or none."""
+
+    takes, answers, model, answers_many = shapes.LabsIn, shapes.LabResultOut, LabResult, True
+    record = staticmethod(record_labs)
+
+
+class ResponseAssessments(SubjectRecords):
+    """Response by iwCLL, by assessor."""
+
+    takes, answers, model = shapes.ResponseIn, shapes.ResponseOut, ResponseAssessment
+    record = staticmethod(record_response)
+
+
+class AdverseEvents(SubjectRecords):
+    """Adverse events."""
+
+    takes, answers, model = shapes.AdverseEventIn, shapes.AdverseEventOut, AdverseEvent
+    record = staticmethod(record_adverse_event)
+
+
+class Contacts(SubjectRecords):
+    """Days on which the subject was known to be alive."""
+
+    takes, answers, model = shapes.ContactIn, shapes.ContactOut, Contact
+    record = staticmethod(record_contact)
+
+
+class Deaths(SubjectRecords):
+    """The subject's death."""
+
+    takes, answers, model = shapes.DeathIn, shapes.DeathOut, Death
+    record = staticmethod(record_death)
+
+
+class FurtherTreatments(SubjectRecords):
+    """New treatment of the disease."""
+
+    takes, answers, model = shapes.FurtherTreatmentIn, shapes.FurtherTreatmentOut, FurtherTreatment
+    record = staticmethod(record_further_treatment)
+
+
+class AdverseEventCorrections(APIView):
+    """Corrections of one adverse event."""
+
+    takes, answers = shapes.AdverseEventCorrectionIn, shapes.AdverseEventOut
+
+    def post(self, request: Request, record_id: UUID) -> HttpResponse:
+        """Correct fields, with the reason. Send the revision you read as ``If-Match``."""
+        body, revision = valid(self.takes, request), revision_read(request)
+
+        def act() -> Any:
+            event = correct_adverse_event(
+                adverse_event_id=record_id,
+                revision=revision,
+                by=request.user,
+                at=timezone.now(),
+                **body,
+            )
+            return self.answers(event).data
+
+        return recorded(request, act)
+
+
+class ResponseCorrections(APIView):
+    """Corrections of one response assessment."""
+
+    takes, answers = shapes.ResponseCorrectionIn, shapes.ResponseOut
+
+    def post(self, request: Request, record_id: UUID) -> HttpResponse:
+        """Correct the day or the response, with the reason; ``If-Match`` is the revision read."""
+        body, revision = valid(self.takes, request), revision_read(request)
+
+        def act() -> Any:
+            assessment = correct_response(
+                assessment_id=record_id,
+                revision=revision,
+                by=request.user,
+                at=timezone.now(),
+                **body,
+            )
+            return self.answers(assessment).data
+
+        return recorded(request, act)

@@ -1,0 +1,92 @@
+"""What reporting does when something happened: count it, and tell people what they must see."""
+
+from typing import Any
+
+from django.db import connection
+
+from dosing.events import (
+    DoseDecided,
+    KitDispensed,
+    PregnancyTestRecorded,
+    TreatmentEnded,
+)
+from events.models import OutboxEvent
+from events.registry import subscribes_to
+from patients.events import (
+    AdverseEventRecorded,
+    ConsentRecorded,
+    ConsentWithdrawn,
+    DeathRecorded,
+    LabsRecorded,
+    ResponseRecorded,
+    ScreeningRecorded,
+    SubjectEnrolled,
+    SubjectRandomised,
+    VisitRecorded,
+)
+from patients.models import Subject
+from reporting.models import Notice, SiteActivity
+
+
+@subscribes_to(
+    SubjectEnrolled,
+    ConsentRecorded,
+    ConsentWithdrawn,
+    ScreeningRecorded,
+    SubjectRandomised,
+    VisitRecorded,
+    LabsRecorded,
+    ResponseRecorded,
+    AdverseEventRecorded,
+    DeathRecorded,
+    PregnancyTestRecorded,
+    DoseDecided,
+    KitDispensed,
+    TreatmentEnded,
+)
+def count_site_activity(event: OutboxEvent) -> None:
+    """Add one to the site's count of this type, in one statement that two relays can share."""
+    table = SiteActivity._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (site_id, type, count) VALUES (%s, %s, 1)"  # noqa: S608  our own name
+            f" ON CONFLICT (site_id, type) DO UPDATE SET count = {table}.count + 1",
+            [event.payload["site_id"], event.type],
+        )
+
+
+@subscribes_to(AdverseEventRecorded)
+def notice_serious_adverse_event(event: OutboxEvent) -> None:
+    if event.payload["serious"]:
+        text = f"Serious adverse event of grade {event.payload['grade']}"
+        _notice(event, "serious_adverse_event", text)
+
+
+@subscribes_to(DeathRecorded)
+def notice_death(event: OutboxEvent) -> None:
+    _notice(event, "death", "Death")
+
+
+@subscribes_to(PregnancyTestRecorded)
+def notice_pregnancy_test(event: OutboxEvent) -> None:
+    result: str = event.payload["result"]
+    if result != "negative":
+        _notice(event, "pregnancy_test", f"Pregnancy test {result}")
+
+
+@subscribes_to(ConsentWithdrawn)
+def notice_consent_withdrawn(event: OutboxEvent) -> None:
+    _notice(event, "consent_withdrawn", "Consent withdrawn")
+
+
+def _notice(event: OutboxEvent, kind: str, text: str) -> None:
+    """Make the event's one notice; a second delivery finds it there."""
+    subject = Subject.objects.get(pk=event.payload["subject_id"])
+    fields: dict[str, Any] = {
+        "trial_id": subject.trial_id,
+        "site_id": subject.site_id,
+        "kind": kind,
+        "text": f"{subject.number}: {text}",
+        "created_at": event.recorded_at,
+    }
+    Notice.objects.get_or_create(event=event, defaults=fields)

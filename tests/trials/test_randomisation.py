@@ -1,0 +1,295 @@
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+
+from events.models import OutboxEvent
+from tests.factories import NOW, TODAY, Study, protocol_text
+from tests.marks import on_postgres
+from tests.postgres import ask, at_once, column, contents
+from trials import sealed
+from trials.errors import DayRefused, ListExhausted, ListRefused, SiteNotRecruiting
+from trials.models import Allocation, RandomisationList, Site
+from trials.services.randomisation import allocate, load_list
+from trials.services.setup import create_trial, give_role
+
+
+pytestmark = on_postgres
+
+ENTRIES = [(stratum, "LPL"[i % 3]) for stratum in "HI" for i in range(102)]
+
+
+def place(study, *, stratum="H", site=None, on=TODAY, by=None, at=NOW):
+    return allocate(
+        site=site or study.site, stratum=stratum, randomised_on=on, by=by or study.system, at=at
+    )
+
+
+def place_and_fail(study):
+    with transaction.atomic():
+        place(study)
+        raise RuntimeError("the caller fails after the place was taken")
+
+
+def positions(stratum="H"):
+    return column(
+        "SELECT s.position FROM trials_allocation a JOIN sealed.slot s ON s.id = a.slot_id"
+        " WHERE s.stratum = %s ORDER BY s.position",
+        stratum,
+    )
+
+
+def taken(stratum="H"):
+    return column("SELECT taken FROM sealed.head WHERE stratum = %s", stratum)[0]
+
+
+def set_taken(count):
+    ask("UPDATE sealed.head SET taken = %s WHERE stratum = 'H'", count)
+
+
+def put_on_hold(site, status):
+    ask(
+        "SELECT set_config('pghistory.context_metadata', '{}', true);"
+        f"UPDATE trials_site SET status = '{status}' WHERE id = '{site.pk}'"
+    )
+    site.refresh_from_db()
+
+
+def other_trial(study, code="CLLM2"):
+    trial = create_trial(
+        protocol_text=protocol_text(code=code),
+        conduct="live",
+        administrator=study.admin,
+        at=NOW - timedelta(1),
+    )
+    study.admin.forget_assignments()
+    give_role(
+        user=study.statistician, trial_id=trial.pk, site=None, role="unblinded_statistician",
+        by=study.admin, at=NOW,
+    )  # fmt: skip
+    study.statistician.forget_assignments()
+    return trial
+
+
+def load(trial, by, entries=ENTRIES):
+    return load_list(trial_id=trial.pk, entries=entries, reason="generated", by=by, at=NOW)
+
+
+# --- Loading a list ---------------------------------------------------------------------------
+
+
+def test_a_loaded_list_is_known_by_its_digest_and_length_alone():
+    study = Study()
+
+    event = OutboxEvent.objects.get(type="trials.RandomisationListLoaded")
+    stored = RandomisationList.objects.get()
+
+    assert (stored.entries, len(stored.digest)) == (204, 64)
+    assert event.payload == {
+        "list_id": str(stored.pk), "digest": stored.digest, "entries": 204,
+    }  # fmt: skip
+    assert column("SELECT digest FROM sealed.list") == [stored.digest]
+    assert stored.loaded_by == study.statistician
+
+
+def test_the_digest_is_salted_so_that_the_same_list_cannot_be_recognised():
+    study = Study()
+
+    other = load(other_trial(study), study.statistician)
+
+    assert other.digest != study.trial.randomisation_list.digest
+
+
+@pytest.mark.parametrize(
+    ("entries", "code"), [(ENTRIES[:-10], "list_short"), ([], "list_empty"), (ENTRIES, "list_exists")]
+)
+def test_a_refused_list_stores_nothing_not_even_an_access(entries, code):
+    study = Study()
+    before = contents()
+
+    with pytest.raises(ListRefused) as refusal:
+        load(study.trial, study.statistician, entries)
+
+    assert code in {reason.code for reason in refusal.value.reasons}
+    assert contents() == before
+
+
+@pytest.mark.parametrize("role", ["coordinator", "system", "admin", "supplier"])
+def test_only_the_unblinded_statistician_loads_a_list(role):
+    study = Study()
+    trial = other_trial(study)
+    before = contents()
+
+    with pytest.raises((PermissionDenied, type(trial).DoesNotExist)):
+        load(trial, getattr(study, role))
+
+    assert contents() == before
+
+
+# --- Taking a place ---------------------------------------------------------------------------
+
+
+def test_a_place_comes_with_a_number_and_an_event_that_tell_no_position():
+    study = Study()
+
+    allocation = place(study)
+
+    event = OutboxEvent.objects.get(type="trials.SlotAllocated")
+    assert event.payload == {
+        "allocation_id": str(allocation.pk),
+        "site_id": str(study.site.pk),
+        "stratum": "H",
+        "randomised_on": str(TODAY),
+    }
+    assert len(allocation.number) == 9
+    assert positions() == [1]
+
+
+def test_a_rolled_back_place_is_given_to_the_next():
+    study = Study()
+
+    with pytest.raises(RuntimeError):
+        place_and_fail(study)
+    place(study)
+
+    assert positions() == [1]
+    assert taken() == 1
+
+
+def test_eight_at_once_neither_skip_nor_double_a_place():
+    study = Study()
+    turns = [partial(place, study)] * 8
+
+    for _ in range(3):
+        at_once(*turns)
+
+    assert positions() == list(range(1, 25))
+    assert taken() == 24
+
+
+def test_those_that_fail_among_eight_at_once_leave_no_gap():
+    study = Study()
+
+    for _ in range(3):
+        at_once(*[partial(place, study), partial(place_and_fail, study)] * 4)
+
+    assert positions() == list(range(1, 13))
+
+
+def test_strata_are_counted_each_for_itself():
+    study = Study()
+
+    at_once(*[partial(place, study, stratum=stratum) for stratum in "HIHIHIHI"])
+
+    assert (positions("H"), positions("I")) == ([1, 2, 3, 4], [1, 2, 3, 4])
+
+
+def test_places_taken_at_two_sites_of_a_stratum_come_from_one_list():
+    study = Study()
+    second = study.add_site("DE-02")
+    there = study.person("site_system", site=second, name="other system")
+
+    place(study)
+    place(study, site=second, by=there)
+
+    assert positions() == [1, 2]
+
+
+def test_the_last_place_is_given_and_none_after_it():
+    study = Study()
+    set_taken(101)
+
+    place(study)
+    before = contents()
+    with pytest.raises(ListExhausted):
+        place(study)
+
+    assert contents() == before
+    assert taken() == 102
+    assert place(study, stratum="I").stratum == "I"
+
+
+def test_of_two_who_want_the_last_place_one_gets_it():
+    study = Study()
+    set_taken(101)
+
+    answers = at_once(partial(place, study), partial(place, study))
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["Allocation", "ListExhausted"]
+    assert positions() == [102]
+
+
+def test_without_a_list_nothing_is_allocated():
+    study = Study()
+    trial = other_trial(study)
+    site = Site(trial=trial, code="X", time_zone="UTC", status="active")
+    give_role(
+        user=study.system, trial_id=trial.pk, site=None, role="site_system", by=study.admin, at=NOW
+    )
+    study.system.forget_assignments()
+
+    with pytest.raises(ListExhausted):
+        place(study, site=site)
+
+
+@pytest.mark.parametrize("status", ["planned", "on_hold", "closed"])
+def test_a_site_that_is_not_active_gets_no_place(status):
+    study = Study()
+    put_on_hold(study.site, status)
+    before = contents()
+
+    with pytest.raises(SiteNotRecruiting, match=status):
+        place(study)
+
+    assert contents() == before
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_live_trial_randomises_today_and_on_no_other_day(days):
+    study = Study()
+    before = contents()
+
+    with pytest.raises(DayRefused):
+        place(study, on=TODAY + timedelta(days))
+    assert contents() == before
+
+    assert place(study, on=TODAY).randomised_on == TODAY
+
+
+def test_today_is_the_sites_own_calendar_day():
+    study = Study()
+    late = datetime(2026, 3, 10, 23, 30, tzinfo=UTC)
+
+    with pytest.raises(DayRefused):
+        place(study, on=TODAY, at=late)
+
+    assert place(study, on=TODAY + timedelta(1), at=late).randomised_on.day == 11
+
+
+def test_a_replayed_trial_accepts_a_past_day_and_no_future_one():
+    study = Study(conduct="replay")
+
+    assert place(study, on=TODAY - timedelta(4000)).randomised_on.year == 2015
+    with pytest.raises(DayRefused):
+        place(study, on=TODAY + timedelta(1))
+
+
+@pytest.mark.parametrize("role", ["pharmacist", "statistician", "supplier", "admin"])
+def test_nobody_randomises_without_the_permission(role):
+    study = Study()
+
+    with pytest.raises(PermissionDenied):
+        place(study, by=getattr(study, role))
+
+    assert not Allocation.objects.exists()
+
+
+def test_the_function_behind_it_returns_an_id_and_for_a_foreign_stratum_nothing():
+    study = Study()
+    list_id = RandomisationList.objects.get().pk
+
+    assert str(sealed.take_slot(list_id, "H")) in column("SELECT id::text FROM sealed.slot")
+    assert sealed.take_slot(list_id, "Z") is None
+    assert sealed.take_slot(study.trial.pk, "H") is None

@@ -1,0 +1,23 @@
+"""Site systems log in with OAuth2 client credentials, and act as their own machine user."""
+
+from typing import Any
+
+from oauth2_provider.contrib.rest_framework import OAuth2Authentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+
+class SiteSystem(OAuth2Authentication):
+    """Accept an access token; the user is the one its client belongs to."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        found = super().authenticate(request)
+        if found is None:
+            if request.headers.get("Authorization", "").lower().startswith("bearer "):
+                raise AuthenticationFailed("The access token is not valid, or has expired.")
+            return None
+        user, token = found
+        user = user or token.application.user
+        if user is None or not user.is_active:
+            raise AuthenticationFailed("This client belongs to nobody who may log in.")
+        return user, token

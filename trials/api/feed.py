@@ -1,0 +1,66 @@
+"""The event feed: what happened, in the order of the chain, for programs that follow along.
+
+It lives here and not in ``events``, because whose events they are is a question of roles.
+"""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from events.api.serializers import Shape
+from events.models import ChainLink
+from trials.models import Trial
+from trials.permissions import Permission
+
+
+PAGE = 500
+
+
+class FeedQuery(Shape):
+    trial = serializers.CharField(max_length=40)
+    after = serializers.IntegerField(min_value=0, max_value=2**62, default=0)
+
+
+class FeedEvent(Shape):
+    seq = serializers.IntegerField()
+    type = serializers.CharField(source="event.type")
+    version = serializers.IntegerField(source="event.version")
+    payload = serializers.JSONField(source="event.payload")
+    occurred_at = serializers.DateTimeField(source="event.occurred_at")
+    recorded_at = serializers.DateTimeField(source="event.recorded_at")
+    actor = serializers.CharField(source="event.actor")
+    request_id = serializers.CharField(source="event.request_id")
+    digest = serializers.CharField()
+
+
+class Feed(Shape):
+    events = FeedEvent(many=True)
+    after = serializers.IntegerField(help_text="Send this as `after` to go on from here.")
+
+
+class EventFeed(APIView):
+    """A trial's events in the order of its hash chain."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("trial", OpenApiTypes.STR, required=True),
+            OpenApiParameter("after", OpenApiTypes.INT, description="the last number you have"),
+        ],
+        responses=Feed,
+    )
+    def get(self, request: Request) -> Response:
+        """Return up to 500 events after a number, for those who may read the history."""
+        query: Any = FeedQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        trials = Trial.objects.with_permission(request.user, Permission.READ_HISTORY)
+        trial = trials.get(code=query.validated_data["trial"])
+        after = query.validated_data["after"]
+        links = ChainLink.objects.filter(stream=trial.code, seq__gt=after).select_related("event")
+        page = list(links.order_by("seq")[:PAGE])
+        last = page[-1].seq if page else after
+        return Response(Feed({"events": page, "after": last}).data)

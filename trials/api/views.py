@@ -1,0 +1,60 @@
+"""The trial's own addresses: trials, sites and the sealed list."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from events.api.recording import recorded, valid
+from trials.api.serializers import RandomisationListIn, RandomisationListOut, SiteOut, TrialOut
+from trials.models import Site, Trial
+from trials.permissions import Permission
+from trials.services.randomisation import load_list
+
+
+class Trials(generics.ListAPIView[Trial]):
+    """Trials in which you have a role."""
+
+    serializer_class = TrialOut
+    queryset = Trial.objects.none()
+
+    def get_queryset(self) -> QuerySet[Trial]:
+        return Trial.objects.visible_to(self.request.user).order_by("code")  # type: ignore[arg-type]
+
+
+class Sites(generics.ListAPIView[Site]):
+    """Sites whose subjects you may read."""
+
+    serializer_class = SiteOut
+    queryset = Site.objects.none()
+
+    def get_queryset(self) -> QuerySet[Site]:
+        visible = Site.objects.visible_to(self.request.user)  # type: ignore[arg-type]
+        return visible.select_related("trial").order_by("trial__code", "code")
+
+
+class RandomisationLists(APIView):
+    """The sealed list: loaded once by the unblinded statistician, never read back."""
+
+    @extend_schema(request=RandomisationListIn, responses={201: RandomisationListOut})
+    def post(self, request: Request) -> HttpResponse:
+        """Load a pre-generated list. Nothing of its contents is ever returned."""
+        body = valid(RandomisationListIn, request)
+
+        def act() -> Any:
+            trials = Trial.objects.with_permission(request.user, Permission.LOAD_LIST)
+            stored = load_list(
+                trial_id=trials.get(code=body["trial"]).pk,
+                entries=[(entry["stratum"], entry["arm"]) for entry in body["entries"]],
+                reason=body["reason"],
+                by=request.user,
+                at=timezone.now(),
+            )
+            return RandomisationListOut(stored).data
+
+        return recorded(request, act)
