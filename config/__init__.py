@@ -1,4 +1,4 @@
-"""Wiring. The Celery application is loaded with Django, so that tasks are queued where they belong."""
+"""Wiring. The Celery application is loaded with Django, so that tasks reach its own broker."""
 
 from config.celery import app as celery_app
 

@@ -14,7 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 ROOT = Path(__file__).resolve().parent.parent
-STATE = ROOT / ".vigil"
+HOME = Path(os.environ.get("VIGIL_HOME") or ROOT).resolve()  # whose .vigil holds what we make
+STATE = HOME / ".vigil"
 
 
 def text(name: str, default: str | None = None) -> str:

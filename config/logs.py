@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ class RequestLog:
         log.error("request.failed", exc_info=error)
 
 
-def without_values(logger: object, method: str, entry: dict[str, Any]) -> dict[str, Any]:
+def without_values(
+    logger: Any, method: str, entry: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     """Replace an exception by its class and the places it passed, without the values in its text.
 
     A database error quotes the row it is about, and a row is about a subject.

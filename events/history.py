@@ -22,10 +22,7 @@ def tracked(model: Tracked) -> Tracked:
 
 def history_model(model: type[models.Model]) -> type[models.Model]:
     """Return the history model of a tracked one. Raises ``LookupError`` if it is not tracked."""
-    found = getattr(model, "pgh_event_model", None) or model._meta.apps.get_model(
-        model._meta.app_label, f"{model.__name__}History"
-    )
-    return found  # type: ignore[no-any-return]  # made at import time, unknown to the type checker
+    return model._meta.apps.get_model(model._meta.app_label, f"{model.__name__}History")
 
 
 def as_known_at(model: type[models.Model], at: datetime) -> "models.QuerySet[Any]":

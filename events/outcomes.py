@@ -1,4 +1,4 @@
-"""The two ends of every service: an event that says what happened, or a refusal that says why not."""
+"""The two ends of every service: an event that says what happened, or a refusal and why."""
 
 import dataclasses
 from typing import ClassVar

@@ -164,7 +164,12 @@ def _months(first: date, last: date) -> Iterator[date]:
     while day <= last:
         if day >= first:
             yield day
-        day = (day + timedelta(days=32)).replace(day=1)
+        day = month_after(day)
+
+
+def month_after(day: date) -> date:
+    """Return the first day of the following month."""
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +192,25 @@ A_WIDTH, A_HEIGHT, A_LEFT, A_RIGHT, A_TOP, A_BASE = 960, 300, 40, 944, 16, 264
 
 
 def accrual(
-    by_month: Sequence[tuple[date, int]], *, first: date, last: date, planned: int | None
+    by_month: Sequence[tuple[date, int]],
+    *,
+    first: date,
+    last: date,
+    planned: int | None,
+    opens: date,
+    closes: date,
 ) -> Accrual:
-    """Draw accrual from ``first`` to ``last``. The plan is a straight line between them, or absent."""
+    """Draw accrual from ``first`` to ``last``.
+
+    The plan is a straight line from nobody on ``opens`` to ``planned`` on ``closes``, or absent.
+    """
     scale = Scale(first, last, A_LEFT, A_RIGHT)
     total = sum(count for _, count in by_month)
     top = _round_up(max(total, planned or 0, 1))
     points, running = [(scale.x(first), float(A_BASE))], 0
     for month, count in by_month:
         running += count
-        closes = min((month + timedelta(days=32)).replace(day=1), last)
-        points.append((scale.x(closes), _height(running, top)))
+        points.append((scale.x(month_after(month)), _height(running, top)))
     line = " ".join(f"{x},{y}" for x, y in points)
     end_x, end_y = points[-1]
     return Accrual(
@@ -207,7 +220,9 @@ def accrual(
         bars=tuple(_bar(month, count, scale, top) for month, count in by_month),
         line=line,
         area=f"{A_LEFT},{A_BASE} {line} {end_x},{A_BASE}",
-        plan="" if planned is None else f"{A_LEFT},{A_BASE} {A_RIGHT},{_height(planned, top)}",
+        plan=""
+        if planned is None
+        else f"{scale.x(opens)},{A_BASE} {scale.x(closes)},{_height(planned, top)}",
         rows=tuple(
             Shape(A_LEFT, _height(n, top), A_RIGHT - A_LEFT, text=str(n))
             for n in range(0, top + 1, top // 5)
@@ -222,8 +237,7 @@ def _height(count: int, top: int) -> float:
 
 
 def _bar(month: date, count: int, scale: Scale, top: int) -> Shape:
-    following = (month + timedelta(days=32)).replace(day=1)
-    left, right = scale.x(month), scale.x(following)
+    left, right = scale.x(month), scale.x(month_after(month))
     y = _height(count, top)
     tip = f"{month:%Y-%m}: {count} randomised"
     return Shape(left + 1, y, max(right - left - 2, 2), round(A_BASE - y, 1), tip=tip)

@@ -1,4 +1,4 @@
-"""A database of its own for each run, cloned from a migrated template; tests run as the application."""
+"""A database of its own for each run, cloned from a migrated template."""
 
 import hashlib
 import os
@@ -40,7 +40,8 @@ def _own_cache_keys(settings) -> None:
 
 def _template() -> str:
     """Return a migrated database made from the migrations as they are now; migrate at most once."""
-    files = sorted([*ROOT.glob("*/migrations/*"), ROOT / "config/database.py", ROOT / "requirements.lock"])
+    named = ("config/database.py", "requirements.lock")
+    files = sorted([*ROOT.glob("*/migrations/*"), *(ROOT / name for name in named)])
     text = b"".join(path.read_bytes() for path in files if path.is_file())
     login = str(settings.DATABASES["default"]["PASSWORD"]).encode()
     name = f"vigil_template_{hashlib.sha256(text + login).hexdigest()[:12]}"

@@ -54,7 +54,7 @@ def supply_kits(access_id: UUID, contents: Iterable[tuple[str, str]]) -> int:
     return stored
 
 
-def _sealed(query: str, *values: object) -> Any:
+def _sealed(query: str, *values: Any) -> Any:
     with connections["sealed"].cursor() as cursor:
         cursor.execute(query, values)
         return cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""What the demo asks the running site for at the end, over the interface, and what it makes of it."""
+"""What the demo asks the running site for at the end, and what it makes of the answer."""
 
 import time
 from collections.abc import Mapping

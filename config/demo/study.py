@@ -1,4 +1,4 @@
-"""What the example trial needs before its first subject: the trial, its sites, people and clients."""
+"""What the example needs before its first subject: the trial, its sites, people and clients."""
 
 import hashlib
 import json

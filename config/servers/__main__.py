@@ -16,10 +16,11 @@ from config import servers
 from config.processes import ProcessProblem, end_leftovers
 
 
+ROOT = Path(__file__).resolve().parents[2]
 USAGE = "usage: python -m config.servers reset | during COMMAND [ARGUMENT ...]\n"
 
 
-def main(arguments: Sequence[str], root: Path = Path(__file__).resolve().parents[2]) -> int:
+def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     try:
         match list(arguments):
             case ["reset"]:

@@ -30,6 +30,7 @@ from dosing.services.pregnancy_prevention import (
 from events.api.recording import recorded, valid
 from patients.api.records import SubjectRecords
 from patients.models import Subject
+from trials.api.authentication import acting_user
 
 
 class PregnancyRisks(SubjectRecords):
@@ -84,7 +85,7 @@ class Kits(generics.ListAPIView[Kit]):
     queryset = Kit.objects.none()
 
     def get_queryset(self) -> QuerySet[Kit]:
-        visible = Kit.objects.visible_to(self.request.user)  # type: ignore[arg-type]
+        visible = Kit.objects.visible_to(acting_user(self.request))
         return visible.select_related("site").order_by("number")
 
 
@@ -97,6 +98,6 @@ class KitSupplies(APIView):
         body = valid(shapes.KitSupplyIn, request)
 
         def act() -> Any:
-            return {"accepted": supply_kits(by=request.user, at=timezone.now(), **body)}
+            return {"accepted": supply_kits(by=acting_user(request), at=timezone.now(), **body)}
 
         return recorded(request, act)

@@ -42,7 +42,7 @@ def recorded(request: Request, act: Callable[[], Any]) -> HttpResponse:
 
 
 def valid(shape: type[Shape], request: Request) -> dict[str, Any]:
-    """Return the request's body in a shape. Raises ``ValidationError`` with every field's reason."""
+    """Return the body in a shape. Raises ``ValidationError`` with every field's reason."""
     serializer = shape(data=request.data)
     serializer.is_valid(raise_exception=True)
     found: dict[str, Any] = serializer.validated_data
@@ -55,8 +55,10 @@ def _key(request: Request) -> str:
         raise ValidationError(
             {
                 "Idempotency-Key": [
-                    "Send this header with every POST: any text of 1 to 128 printable characters, "
-                    "new for each record and the same when you repeat a request."
+                    (
+                        "Send this header with every POST: 1 to 128 printable characters, "
+                        "new for each record and the same when you repeat a request."
+                    )
                 ]
             }
         )
@@ -68,7 +70,7 @@ def _json(data: Any) -> str:
 
 
 def _response(code: int, body: str, *, again: bool) -> HttpResponse:
-    """Answer with a body that is rendered already: the bytes that were kept, when it is repeated."""
+    """Answer with a body that is rendered already; when repeated, with the bytes that were kept."""
     kind = PROBLEM_JSON if code >= status.HTTP_400_BAD_REQUEST else "application/json"
     headers = {"Idempotent-Replayed": "true"} if again else {}
     return HttpResponse(body, status=code, content_type=kind, headers=headers)

@@ -25,8 +25,8 @@ class PartialDateField(serializers.Field[PartialDate, Any, str, Any]):
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
 
-    def to_representation(self, value: Any) -> str:
-        return str(value)
+    def to_representation(self, value: Any) -> Any:
+        return str(value) or None
 
 
 class Instant(serializers.DateTimeField):

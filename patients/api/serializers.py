@@ -170,12 +170,8 @@ class AdverseEventIn(Shape):
 
 
 class AdverseEventOut(RecordOut, AdverseEventIn):
-    ended_on = serializers.SerializerMethodField()
     ctcae_version = serializers.CharField()
     revision = serializers.IntegerField()
-
-    def get_ended_on(self, event: AdverseEvent) -> str | None:
-        return event.ended_on or None
 
 
 class AdverseEventCorrectionIn(AdverseEventIn):

@@ -36,6 +36,7 @@ from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
 from patients.services.response import correct_response, record_response
 from patients.services.visits import record_contact, record_visit
+from trials.api.authentication import acting_user
 from trials.models import Allocation
 
 
@@ -55,7 +56,7 @@ class Subjects(generics.ListAPIView[Subject]):
     queryset = Subject.objects.none()
 
     def get_queryset(self) -> QuerySet[Subject]:
-        visible = Subject.objects.visible_to(self.request.user)  # type: ignore[arg-type]
+        visible = Subject.objects.visible_to(acting_user(self.request))
         return visible.select_related("trial", "site", "allocation").order_by("number")
 
     def post(self, request: Request) -> HttpResponse:
@@ -63,7 +64,7 @@ class Subjects(generics.ListAPIView[Subject]):
         body = valid(shapes.SubjectIn, request)
 
         def act() -> Any:
-            subject = enrol_subject(by=request.user, at=timezone.now(), **body)
+            subject = enrol_subject(by=acting_user(request), at=timezone.now(), **body)
             return shapes.SubjectOut(subject).data
 
         return recorded(request, act)
@@ -78,7 +79,7 @@ class OneSubject(generics.RetrieveAPIView[Subject]):
     queryset = Subject.objects.none()
 
     def get_queryset(self) -> QuerySet[Subject]:
-        visible = Subject.objects.visible_to(self.request.user)  # type: ignore[arg-type]
+        visible = Subject.objects.visible_to(acting_user(self.request))
         return visible.select_related("trial", "site", "allocation")
 
 
@@ -110,7 +111,8 @@ class Randomisations(SubjectRecords):
     record = staticmethod(randomise_subject)
 
     def rows(self, subject: Subject) -> QuerySet[Any]:
-        return Allocation.objects.filter(pk=subject.allocation_id).order_by("allocated_at")
+        held = [subject.allocation_id] if subject.allocation_id else []
+        return Allocation.objects.filter(pk__in=held).order_by("allocated_at")
 
 
 class Visits(SubjectRecords):
@@ -175,7 +177,7 @@ class AdverseEventCorrections(APIView):
             event = correct_adverse_event(
                 adverse_event_id=record_id,
                 revision=revision,
-                by=request.user,
+                by=acting_user(request),
                 at=timezone.now(),
                 **body,
             )
@@ -197,7 +199,7 @@ class ResponseCorrections(APIView):
             assessment = correct_response(
                 assessment_id=record_id,
                 revision=revision,
-                by=request.user,
+                by=acting_user(request),
                 at=timezone.now(),
                 **body,
             )

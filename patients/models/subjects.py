@@ -1,6 +1,7 @@
 """The subject, and what every clinical record about one has in common."""
 
 import uuid
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -57,7 +58,7 @@ class Subject(models.Model):
         return self.number
 
 
-class RecordQuerySet(models.QuerySet["models.Model"]):
+class RecordQuerySet(models.QuerySet[Any]):
     def visible_to(self, user: User) -> "RecordQuerySet":
         return self.filter(subject__in=Subject.objects.visible_to(user))
 
@@ -73,7 +74,7 @@ class Record(models.Model):
     recorded_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     recorded_at = models.DateTimeField()
 
-    objects = RecordQuerySet.as_manager()
+    objects: ClassVar[Any] = RecordQuerySet.as_manager()  # typed by each model that inherits it
 
     class Meta:
         abstract = True

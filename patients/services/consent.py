@@ -20,7 +20,7 @@ def record_consent(
 ) -> Consent:
     """Record a signed consent form. Publishes ``ConsentRecorded``.
 
-    Raises ``RecordRefused``: a day in the future or before the birth, or this version signed already.
+    Raises ``RecordRefused``: a day in the future or before the birth, or this version recorded.
     """
     subject = subject_for(by, subject_id, Permission.ENROL)
     reasons = future_reasons(subject, at, signed_on=signed_on)

@@ -36,13 +36,15 @@ def store(
     model: type[Stored], subject: Subject, *, by: User, at: datetime, **fields: Any
 ) -> Stored:
     """Insert one record of a subject under the protocol version in force."""
-    return model.objects.create(  # type: ignore[attr-defined,no-any-return]  # every Record has it
+    created = model(
         subject=subject,
         protocol_version=subject.trial.current_version,
         recorded_by=by,
         recorded_at=at,
         **fields,
     )
+    created.save(force_insert=True)
+    return created
 
 
 def future_reasons(subject: Subject, at: datetime, **days: date | None) -> list[Reason]:

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from events.api.recording import recorded, valid
+from trials.api.authentication import acting_user
 from trials.api.serializers import RandomisationListIn, RandomisationListOut, SiteOut, TrialOut
 from trials.models import Site, Trial
 from trials.permissions import Permission
@@ -24,7 +25,7 @@ class Trials(generics.ListAPIView[Trial]):
     queryset = Trial.objects.none()
 
     def get_queryset(self) -> QuerySet[Trial]:
-        return Trial.objects.visible_to(self.request.user).order_by("code")  # type: ignore[arg-type]
+        return Trial.objects.visible_to(acting_user(self.request)).order_by("code")
 
 
 class Sites(generics.ListAPIView[Site]):
@@ -34,7 +35,7 @@ class Sites(generics.ListAPIView[Site]):
     queryset = Site.objects.none()
 
     def get_queryset(self) -> QuerySet[Site]:
-        visible = Site.objects.visible_to(self.request.user)  # type: ignore[arg-type]
+        visible = Site.objects.visible_to(acting_user(self.request))
         return visible.select_related("trial").order_by("trial__code", "code")
 
 
@@ -47,12 +48,12 @@ class RandomisationLists(APIView):
         body = valid(RandomisationListIn, request)
 
         def act() -> Any:
-            trials = Trial.objects.with_permission(request.user, Permission.LOAD_LIST)
+            trials = Trial.objects.with_permission(acting_user(request), Permission.LOAD_LIST)
             stored = load_list(
                 trial_id=trials.get(code=body["trial"]).pk,
                 entries=[(entry["stratum"], entry["arm"]) for entry in body["entries"]],
                 reason=body["reason"],
-                by=request.user,
+                by=acting_user(request),
                 at=timezone.now(),
             )
             return RandomisationListOut(stored).data

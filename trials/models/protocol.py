@@ -2,7 +2,6 @@
 
 import uuid
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Q
@@ -11,10 +10,6 @@ from events.history import tracked
 from trials.models.people import User, trial_ids
 from trials.permissions import Permission
 from trials.rules.protocol import Protocol, load_protocol
-
-
-if TYPE_CHECKING:
-    from trials.models.sites import Site
 
 
 class TrialQuerySet(models.QuerySet["Trial"]):

@@ -17,7 +17,7 @@ class SiteQuerySet(models.QuerySet["Site"]):
     def visible_to(
         self, user: User, permission: Permission = Permission.READ_SUBJECTS
     ) -> "SiteQuerySet":
-        """Sites where the user holds a permission: named sites, and all of a trial's without one."""
+        """Sites where the user holds a permission, by name or for all of a trial's sites."""
         held = user.may(permission)
         everywhere = trial_ids(a for a in held if a.site_id is None)
         named = {a.site_id for a in held if a.site_id is not None}

@@ -12,7 +12,7 @@ class SealedAccessQuerySet(models.QuerySet["SealedAccess"]):
 
 
 class SealedAccess(models.Model):
-    """One look: made by the sealed log-in's own function, readable and unchangeable for all others."""
+    """One look: written by the sealed log-in's own function, unchangeable for everybody."""
 
     read_only_for_app = True
 

@@ -84,7 +84,7 @@ def add_site(
 def give_role(
     *, user: User, trial_id: uuid.UUID, site: Site | None, role: Role, by: User, at: datetime
 ) -> RoleAssignment:
-    """Give a role from now on. Raises ``SetupRefused`` if it is held already or the site is foreign."""
+    """Give a role from now on. Raises ``SetupRefused``: held already, or a foreign site."""
     trial = Trial.objects.visible_to(by).get(pk=trial_id)
     authorise(by, Permission.MANAGE_PEOPLE, trial=trial)
     held = RoleAssignment.objects.in_force(at).filter(user=user, trial=trial, site=site, role=role)

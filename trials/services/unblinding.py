@@ -1,4 +1,4 @@
-"""Opening the blind for a named purpose: asked, written down and committed before anything is read."""
+"""Opening the blind for a named purpose: asked, written down and committed before the look."""
 
 from uuid import UUID
 

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ from trials.rules.protocol import Protocol, load_protocol
 
 PROTOCOL = settings.BASE_DIR / "protocols" / "cllm1.toml"
 DATA = settings.BASE_DIR / "protocols" / "data" / "cllm1_synth.csv"
-STATE: Path = settings.BASE_DIR / ".vigil"
+STATE: Path = settings.HOME / ".vigil"
 STARTED_HERE = "VIGIL_DEMO_STARTED_SERVERS"
 PREFERRED_PORT = 8000
 TROUBLE = (
@@ -54,14 +54,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="replay, compare, stop, exit")
+        parser.add_argument(
+            "--subjects",
+            type=int,
+            help="replay only the first N randomised and a few others; nothing to compare then",
+        )
+        parser.add_argument("--data", type=Path, default=DATA, help="another file of this shape")
         parser.add_argument("--port", type=int, default=PREFERRED_PORT, help="the web server's")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with self._servers():
-                end_leftovers(settings.BASE_DIR)
-                with ProcessGroup(settings.BASE_DIR) as group:
-                    met = self._show(group, port=options["port"], stay=not options["once"])
+                end_leftovers(settings.HOME)
+                with ProcessGroup(settings.HOME) as group:
+                    met = self._show(group, options)
         except KeyboardInterrupt:
             self.stdout.write("\nStopped; the data stays for the next time.")
             return
@@ -84,9 +90,9 @@ class Command(BaseCommand):
             self._step("Using the servers in DATABASE_URL and REDIS_URL")
             yield
             return
-        were_running = servers.running(settings.BASE_DIR) is not None
+        were_running = servers.running(settings.HOME) is not None
         found = self._timed(
-            "PostgreSQL and Valkey", lambda: servers.start(settings.BASE_DIR), quiet=were_running
+            "PostgreSQL and Valkey", lambda: servers.start(settings.HOME), quiet=were_running
         )
         if found.redis_url != settings.REDIS_URL or "owner" not in settings.DATABASES:
             mark = {} if were_running else {STARTED_HERE: "1"}
@@ -96,29 +102,29 @@ class Command(BaseCommand):
             yield
         finally:
             if os.environ.get(STARTED_HERE) or not were_running:
-                servers.stop(settings.BASE_DIR)
+                servers.stop(settings.HOME)
 
     # --- The story --------------------------------------------------------------------------
 
-    def _show(self, group: ProcessGroup, *, port: int, stay: bool) -> bool:
+    def _show(self, group: ProcessGroup, options: Mapping[str, Any]) -> bool:
         """Run the trial and print what came of it; return whether every figure is met."""
-        protocol_text, data = PROTOCOL.read_text(), DATA.read_text()
+        protocol_text, data = PROTOCOL.read_text(), options["data"].read_text()
         protocol = load_protocol(protocol_text)
-        plan = _plan(protocol, data)
+        plan = _plan(protocol, data, subjects=options["subjects"])
         self._timed("Database", lambda: call_command("migrate", verbosity=0))
         keys = self._timed(
             "Sites, people and clients",
             lambda: study.set_up(
                 plan,
                 protocol_text=protocol_text,
-                digest=study.input_digest(protocol_text, data),
+                digest=study.input_digest(protocol_text, data, str(len(plan.subjects))),
                 keys_path=STATE / "demo.json",
                 at=timezone.now(),
             ),
         )
         logs = STATE / "logs"
         address = self._timed(
-            "Web server", lambda: site.start_web(group, port=site.free_port(port), logs=logs)
+            "Web server", lambda: site.start_web(group, port=site.free_port(options["port"]), logs=logs)
         )
         self._timed("Worker", lambda: site.start_worker(group, logs=logs))
         self._timed("Scheduler", lambda: site.start_beat(group, logs=logs))
@@ -127,9 +133,9 @@ class Command(BaseCommand):
             "Events numbered and delivered",
             lambda: site.wait_until(_all_delivered, seconds=120, what="Not every event arrived"),
         )
-        met = self._figures(protocol, address, keys)
+        met = self._figures(protocol, address, keys) or options["subjects"] is not None
         self._log_ins(address, keys)
-        if stay:
+        if not options["once"]:
             self._stay(group)
         return met
 
@@ -190,7 +196,7 @@ class Command(BaseCommand):
         cutoff = load_protocol(PROTOCOL.read_text()).analysis.data_cutoff
         self.stdout.write(
             f"\nWeb admin        {address}/admin/\n"
-            f"Report by arm    {address}/reports/CLLM1/pfs?cutoff={cutoff} (statistician, committee)\n"
+            f"Report by arm    {address}/reports/CLLM1/pfs?cutoff={cutoff}\n"
             f"API and docs     {address}/api/docs/\n"
             f"Password of all  {keys.password}\n"
         )
@@ -217,13 +223,14 @@ class Command(BaseCommand):
         return result
 
 
-def _plan(protocol: Protocol, data: str) -> Plan:
-    return load_plan(
+def _plan(protocol: Protocol, data: str, *, subjects: int | None) -> Plan:
+    whole = load_plan(
         data,
         cutoff=protocol.analysis.data_cutoff,
         opens_on=protocol.trial.accrual_opens_on,
         closes_on=protocol.trial.accrual_closes_on,
     )
+    return whole if subjects is None else whole.truncated(subjects)
 
 
 def _is_complete(plan: Plan) -> bool:

@@ -14,7 +14,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            stopped = servers.stop(settings.BASE_DIR)
+            stopped = servers.stop(settings.HOME)
         except servers.ServerProblem as problem:
             raise CommandError(str(problem)) from problem
         self.stdout.write("Stopped. The data stays." if stopped else "No server was running.")

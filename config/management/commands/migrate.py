@@ -1,8 +1,7 @@
-from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as Migrate
 
 from config.database import OWNER, ensure_logins, grant
@@ -11,7 +10,7 @@ from config.database import OWNER, ensure_logins, grant
 class Command(Migrate):
     help = "Migrate as the owner, and give the application and sealed log-ins their rights."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.set_defaults(database=OWNER)
 

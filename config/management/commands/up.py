@@ -15,14 +15,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            found = servers.start(settings.BASE_DIR)
+            found = servers.start(settings.HOME)
         except servers.ServerProblem as problem:
             raise CommandError(str(problem)) from problem
         self.stdout.write(
             f"PostgreSQL  {found.postgres_host}:{found.postgres_port}, database {found.database}\n"
             f"Valkey      {found.postgres_host}:{found.valkey_port}\n"
-            f"Passwords   {settings.BASE_DIR / '.vigil' / 'servers.json'}\n"
-            f"Logs        {settings.BASE_DIR / '.vigil' / 'logs'}\n"
+            f"Passwords   {settings.HOME / '.vigil' / 'servers.json'}\n"
+            f"Logs        {settings.HOME / '.vigil' / 'logs'}\n"
             "Stop them with `make down`; the data stays."
         )
         for name in ("DATABASE_URL", "REDIS_URL"):

@@ -1,0 +1,15 @@
+from django.urls import path
+
+from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, TrialAccrual
+
+
+urlpatterns = [
+    path("trials/<str:code>/reports/pfs", PfsReports.as_view(), name="pfs-report"),
+    path("trials/<str:code>/safety-summaries", SafetySummaries.as_view(), name="safety-summaries"),
+    path(
+        "trials/<str:code>/safety-summaries/<uuid:summary_id>",
+        OneSafetySummary.as_view(),
+        name="safety-summary",
+    ),
+    path("trials/<str:code>/accrual", TrialAccrual.as_view(), name="accrual"),
+]
