@@ -35,10 +35,10 @@ def explained() -> Iterator[None]:
             raise
         raise Absent(
             "No PostgreSQL server answers. Start the embedded servers with `make up`, "
-            f"or point DATABASE_URL at a server of yours.\n({text.splitlines()[0]})"
+            f"or point DATABASE_URL at a server of yours. ({text.splitlines()[0]})"
         ) from error
     except ValkeyConnectionError as error:
         raise Absent(
             "No Valkey or Redis server answers. Start the embedded servers with `make up`, "
-            f"or point REDIS_URL at a server of yours.\n({error})"
+            f"or point REDIS_URL at a server of yours. ({error})"
         ) from error

@@ -7,6 +7,7 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from events.api.problems import PROBLEM_JSON, problem, refusal_problem
 from events.outcomes import Refused
@@ -31,12 +32,12 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             body = _one(401, "not_logged_in", "Log in, or send a valid access token", str(error))
             headers["WWW-Authenticate"] = 'Bearer realm="vigil"'
-        case exceptions.ValidationError():
+        case exceptions.ValidationError() | exceptions.ParseError():
             body = problem(
                 status=400,
                 code="invalid",
                 title="The request is not in the expected form",
-                reasons=list(field_reasons(error.detail)),
+                reasons=field_reasons(error.detail),
             )
         case exceptions.APIException():
             body = _one(
@@ -66,7 +67,7 @@ def _title(error: exceptions.APIException) -> str:
 def field_reasons(detail: Any, field: str = "") -> "list[dict[str, str]]":
     """Flatten nested field errors into reasons that name the field (``results.0.value``)."""
     if isinstance(detail, dict):
-        pairs = [(f"{field}.{name}".strip("."), value) for name, value in detail.items()]
+        pairs = [(_inside(field, name), value) for name, value in detail.items()]
     elif isinstance(detail, list):
         pairs = [
             (f"{field}.{i}".strip(".") if isinstance(value, dict | list) else field, value)
@@ -76,3 +77,8 @@ def field_reasons(detail: Any, field: str = "") -> "list[dict[str, str]]":
         code = str(getattr(detail, "code", "invalid"))
         return [{"code": code, "field": field or "body", "detail": str(detail)}]
     return [reason for name, value in pairs if value for reason in field_reasons(value, name)]
+
+
+def _inside(field: str, name: object) -> str:
+    """Return the dotted name of what is wrong; what is wrong with a whole is named by the whole."""
+    return field if name == api_settings.NON_FIELD_ERRORS_KEY else f"{field}.{name}".strip(".")

@@ -54,7 +54,7 @@ def development_key() -> str:
     """Return this checkout's own secret key, made once; production brings its own."""
     path = STATE / "secret-key"
     if not path.exists():
-        STATE.mkdir(mode=0o755, exist_ok=True)
+        STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_urlsafe(48))
@@ -77,8 +77,12 @@ def embedded() -> dict[str, Any]:
 
 
 def database(url: str, *, variable: str) -> dict[str, Any]:
-    """Return Django's settings for one PostgreSQL URL."""
-    parts = urlsplit(url)
+    """Return Django's settings for one PostgreSQL URL. Raises ``ImproperlyConfigured`` naming it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 5432
+    except ValueError:
+        parts, port = urlsplit(""), 0
     if parts.scheme not in {"postgres", "postgresql"} or not parts.hostname or not parts.path[1:]:
         raise ImproperlyConfigured(
             f"{variable} must look like postgres://user:password@host:5432/database"
@@ -87,7 +91,7 @@ def database(url: str, *, variable: str) -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": parts.hostname,
-        "PORT": str(parts.port or 5432),
+        "PORT": str(port),
         "NAME": unquote(parts.path[1:]),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

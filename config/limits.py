@@ -1,5 +1,7 @@
-"""How large a request may be; the body is read once, here, for all who look at it later."""
+"""How large a request may be, and in which encoding; the body is read once, here, for all."""
 
+import codecs
+import re
 from collections.abc import Callable
 
 from django.conf import settings
@@ -8,8 +10,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from events.api.problems import PROBLEM_JSON, problem
 
 
+_DIGITS = re.compile(r"[0-9]{1,15}")
+ACCEPTED_ENCODINGS = {"utf-8", "ascii"}
+
+
 class BodyLimit:
-    """Refuse an oversize API request with 413, before anything is parsed.
+    """Refuse an oversize API request with 413, and another encoding with 415, unparsed.
 
     A missing or false length cannot get round it: the server reads no more than was announced.
     """
@@ -21,12 +27,14 @@ class BodyLimit:
         if request.path.startswith("/api/"):
             limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
             length = request.META.get("CONTENT_LENGTH") or "0"
-            if not length.isdigit() or int(length) > limit:
-                body = problem(
-                    status=413,
-                    code="too_large",
-                    title=f"A request may hold {limit} bytes at most",
-                )
-                return JsonResponse(body, status=413, content_type=PROBLEM_JSON)
+            if not _DIGITS.fullmatch(length) or int(length) > limit:
+                return _refused(413, "too_large", f"A request may hold {limit} bytes at most")
+            if request.encoding and codecs.lookup(request.encoding).name not in ACCEPTED_ENCODINGS:
+                return _refused(415, "unsupported_media_type", "Send UTF-8")
             request.body  # noqa: B018 - read now, so that authentication and parsers share it
         return self.get_response(request)
+
+
+def _refused(status: int, code: str, title: str) -> HttpResponse:
+    body = problem(status=status, code=code, title=title)
+    return JsonResponse(body, status=status, content_type=PROBLEM_JSON)

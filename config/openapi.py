@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
@@ -30,22 +29,26 @@ class Problem(Shape):
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    OpenApiTypes.STR,
+    {"type": "string", "pattern": "^[!-~]+$", "minLength": 1, "maxLength": 128},
     OpenApiParameter.HEADER,
     required=True,
     description="New for each record, the same when a request is repeated. Kept for 24 hours.",
 )
 IF_MATCH = OpenApiParameter(
     "If-Match",
-    OpenApiTypes.STR,
+    {"type": "string", "pattern": '^"?[0-9]{1,9}"?$'},
     OpenApiParameter.HEADER,
     required=True,
     description="The `revision` you read.",
 )
-READING = {401: "Not logged in", 404: "Not yours, or not there"}
-RECORDING = READING | {
+READING = {
     400: "Not in the expected form; each field's reason",
+    401: "Not logged in",
     403: "Not your role",
+    404: "Not yours, or not there",
+    406: "Only JSON is answered",
+}
+RECORDING = READING | {
     409: "A rule said no; every reason",
     413: "Too large",
     415: "Not JSON",
@@ -99,6 +102,22 @@ class Schema(AutoSchema):
 
     def get_filter_backends(self) -> list[Any]:
         return [] if hasattr(self.view, "answers") else list(super().get_filter_backends())
+
+    def _map_serializer_field(
+        self, field: Any, direction: Any, bypass_extensions: bool = False
+    ) -> Any:
+        """Describe decimals as they are taken: text, without sign or exponent."""
+        found: Any = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]  # no types there
+        if isinstance(field, serializers.DecimalField):
+            whole = (field.max_digits or 20) - (field.decimal_places or 0)
+            found["pattern"] = rf"^\d{{1,{max(whole, 1)}}}(\.\d{{1,{field.decimal_places}}})?$"
+        return found
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        found: Any = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]  # no types there
+        if direction == "request" and isinstance(serializer, Shape):
+            found["additionalProperties"] = False
+        return found
 
     def _corrects(self) -> bool:
         return self.path.endswith("/corrections")

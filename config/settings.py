@@ -30,8 +30,9 @@ if PRODUCTION and DEBUG:
 # --- PostgreSQL: three log-ins on one database (docs/decisions/0002) -------------------------
 
 APP_LOGIN, SEALED_LOGIN = "vigil_app", "vigil_sealed"
-_servers = env.embedded()
+_servers = {} if PRODUCTION else env.embedded()
 _owner_url = env.text("DATABASE_URL", _servers.get("owner_url", ""))
+_owner = env.database(_owner_url, variable="DATABASE_URL") if _owner_url else None
 
 
 def _login_url(variable: str, login: str) -> str:
@@ -54,8 +55,8 @@ DATABASES = {
         _login_url("DATABASE_SEALED_URL", SEALED_LOGIN), variable="DATABASE_SEALED_URL"
     ),
 }
-if _owner_url:
-    DATABASES["owner"] = env.database(_owner_url, variable="DATABASE_URL")
+if _owner:
+    DATABASES["owner"] = _owner
 DATABASE_ROUTERS = ["config.routing.OwnerMigrates"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -115,7 +116,8 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env.text("VIGIL_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STATIC_ROOT = Path(env.text("VIGIL_STATIC_ROOT", str(env.STATE / "static")))
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # where collectstatic puts what WhiteNoise serves
 WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_AUTOREFRESH = False
 LANGUAGE_CODE = "en-gb"
@@ -204,7 +206,8 @@ SPECTACULAR_SETTINGS = {
 
 # --- Valkey, Celery -------------------------------------------------------------------------
 
-REDIS_URL = env.text("REDIS_URL", _servers.get("redis_url", "redis://127.0.0.1:56379/0"))
+_valkey = _servers.get("redis_url", "redis://127.0.0.1:56379/0")
+REDIS_URL = env.text("REDIS_URL", None if PRODUCTION else _valkey)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -228,6 +231,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "events.tasks.drain",
         "schedule": 1.0,
         "options": {"expires": 5},
+    },
+    "forget old answers": {
+        "task": "events.tasks.forget_old_answers",
+        "schedule": 3600.0,
     },
     "write due safety summaries": {
         "task": "reporting.tasks.write_due_safety_summaries",
@@ -295,11 +302,49 @@ structlog.configure(
 
 # --- Admin ----------------------------------------------------------------------------------
 
+FORMAT_MODULE_PATH = ["config.formats"]  # ISO days and 24-hour clocks, wherever Django prints one
 UNFOLD = {
     "SITE_TITLE": "Vigil",
     "SITE_HEADER": "Vigil",
     "SITE_SUBHEADER": "Trial data management",
-    "SITE_SYMBOL": "visibility",
+    "SITE_URL": None,
+    "SITE_ICON": "trials.admin_site.mark",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "trials.admin_site.mark"},
+    ],
+    "THEME": "light",
+    "BORDER_RADIUS": "8px",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["trials.admin_site.stylesheet"],
+    "SIDEBAR": {"show_search": False, "navigation": "trials.admin_site.navigation"},
+    "DASHBOARD_CALLBACK": "reporting.dashboard.context_for",
+    "COLORS": {
+        "base": {
+            "50": "oklch(98.4% .004 205)",
+            "100": "oklch(96.2% .006 205)",
+            "200": "oklch(92% .009 205)",
+            "300": "oklch(86.4% .013 208)",
+            "400": "oklch(70% .021 212)",
+            "500": "oklch(54.5% .026 215)",
+            "600": "oklch(44.2% .028 218)",
+            "700": "oklch(36.8% .03 220)",
+            "800": "oklch(27.6% .029 222)",
+            "900": "oklch(21.2% .027 224)",
+            "950": "oklch(13.6% .022 226)",
+        },
+        "primary": {
+            "50": "oklch(97.6% .013 195)",
+            "100": "oklch(94.2% .03 195)",
+            "200": "oklch(88.6% .05 196)",
+            "300": "oklch(80.6% .07 198)",
+            "400": "oklch(70.4% .085 201)",
+            "500": "oklch(60% .087 205)",
+            "600": "oklch(51% .079 208)",
+            "700": "oklch(44.4% .07 210)",
+            "800": "oklch(37.6% .059 213)",
+            "900": "oklch(31.6% .048 216)",
+            "950": "oklch(23.6% .038 219)",
+        },
+    },
 }

@@ -5,6 +5,8 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from oauth2_provider.views import RevokeTokenView, TokenView
 
+from reporting.web import web_urlpatterns
+
 
 handler400 = "config.pages.bad_request"
 handler404 = "config.pages.not_found"
@@ -20,4 +22,6 @@ urlpatterns = [
     path("api/v1/", include("trials.api.urls")),
     path("api/v1/", include("patients.api.urls")),
     path("api/v1/", include("dosing.api.urls")),
+    path("api/v1/", include("reporting.api.urls")),
+    *web_urlpatterns,
 ]

@@ -23,7 +23,7 @@ from trials.rules.protocol import Protocol
 class InstantField(forms.DateTimeField):
     """A moment on the site's own clock; ``zone`` is set by the form."""
 
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+    widget = forms.DateTimeInput(attrs={"placeholder": "YYYY-MM-DD HH:MM", "autocomplete": "off"})
     zone = ZoneInfo("UTC")
 
     def to_python(self, value: Any) -> datetime | None:
@@ -32,7 +32,7 @@ class InstantField(forms.DateTimeField):
         try:
             told = datetime.fromisoformat(str(value))
         except ValueError as error:
-            text = "Enter a day and a time like 2014-03-09T08:30."
+            text = "Enter a day and a time like 2014-03-09 08:30."
             raise forms.ValidationError(text, code="invalid") from error
         return told if told.tzinfo else told.replace(tzinfo=self.zone)
 

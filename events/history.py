@@ -41,16 +41,16 @@ def as_known_at(model: type[models.Model], at: datetime) -> "models.QuerySet[Any
 
 
 def wait_for_writers(until: datetime) -> bool:
-    """Return whether every write begun by ``until`` has ended, so that its cut can be repeated.
+    """Return whether every transaction begun by ``until`` has ended: its cut can be repeated.
 
     A row's history is stamped with its transaction's start: as long as one that started by then
-    is open, the past could still gain a row.
+    is open, the past could still gain a row, whether it has written anything yet or not.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND backend_xid IS NOT NULL AND xact_start <= %s)",
+            " AND xact_start <= %s)",
             [until],
         )
         return bool(cursor.fetchone()[0])

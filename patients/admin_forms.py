@@ -60,10 +60,12 @@ FIELD_OF = {
 
 
 class DayField(forms.DateField):
-    widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    """A day, written as ISO does: a browser's own date box shows it in whatever order it likes."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(input_formats=["%Y-%m-%d"], **options)
+        attrs = {"placeholder": "YYYY-MM-DD", "inputmode": "numeric", "autocomplete": "off"}
+        widget = forms.DateInput(attrs=attrs, format="%Y-%m-%d")
+        super().__init__(input_formats=["%Y-%m-%d"], widget=widget, **options)
 
 
 class PartialDateField(forms.CharField):
@@ -114,6 +116,8 @@ class ServiceForm(forms.Form):
         super().__init__(*args, **options)
         self.subject, self.by = subject, by
         self.reasons: tuple[Reason, ...] = ()
+        for field in self.fields.values():
+            _ask(field)
         if subject is not None:
             self.prepare(subject.trial.protocol)
 
@@ -140,6 +144,13 @@ class ServiceForm(forms.Form):
             name = FIELD_OF.get(reason.code, reason.detail.split(" ", 1)[0])
             if name in self.fields:
                 self.add_error(name, forms.ValidationError(reason.detail, code=reason.code))
+
+
+def _ask(field: forms.Field) -> None:
+    """Let no choice be made by not choosing."""
+    chosen_from_many = isinstance(field, forms.MultipleChoiceField | forms.ModelChoiceField)
+    if isinstance(field, forms.ChoiceField) and not chosen_from_many:
+        field.choices = [("", "Choose…"), *field.choices]  # type: ignore[misc]  # a list here
 
 
 def send(form: ServiceForm, request: HttpRequest, *, at: datetime) -> str | None:

@@ -83,7 +83,9 @@ class SubjectAdmin(ReadOnlyAdmin):
         return str(row.site.code)
 
     @display(
-        description="State", ordering="state", label={tone.value: kind for tone, kind in TONES.items()}
+        description="State",
+        ordering="state",
+        label={state.value: TONES.get(state, "neutral") for state in State},
     )
     def state_label(self, row: Any) -> tuple[str, str]:
         return row.state, State(row.state).label
@@ -105,9 +107,7 @@ class SubjectAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         record = self.admin_site.admin_view(self.record_view)
         own = [
-            path(
-                "<uuid:subject_id>/record/<slug:kind>/", record, name="patients_subject_record"
-            )
+            path("<uuid:subject_id>/record/<slug:kind>/", record, name="patients_subject_record")
         ]
         return [*own, *super().get_urls()]
 
@@ -158,8 +158,8 @@ class SubjectAdmin(ReadOnlyAdmin):
         context = {
             **self.admin_site.each_context(request),
             **_page(_user(request), read_casebook(subject), row),
-            "title": "Subjects",
-            "subtitle": subject.number,
+            "title": subject.number,
+            "subtitle": None,
         }
         return TemplateResponse(request, "admin/vigil/subject.html", context)
 
@@ -187,9 +187,21 @@ def _page(user: User, book: Casebook, row: Any) -> dict[str, Any]:
         "lab_days": lab_days(book),
         "lab_limits": lab_limits(book.protocol),
         "forms": list(_offered(user, subject)),
+        "tabs": list(_tabs(book, reads_history=reads_history)),
         "may_correct": may_at(user, Permission.CORRECT_CLINICAL, subject.site),
         "history": history_of(subject) if reads_history else None,
     }
+
+
+def _tabs(book: Casebook, *, reads_history: bool) -> Iterator[tuple[str, str, int]]:
+    yield "overview", "Overview", 0
+    yield "screening", "Screening", len(book.screenings)
+    yield "visits", "Visits and labs", len(book.visits)
+    yield "drug", "Study drug", len(book.dispensations)
+    yield "safety", "Adverse events", len(book.adverse_events)
+    yield "outcome", "Outcome", len(book.responses)
+    if reads_history:
+        yield "history", "History", 0
 
 
 def _offered(user: User, subject: Subject) -> Iterator[dict[str, str]]:

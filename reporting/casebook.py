@@ -217,9 +217,7 @@ def _on_treatment(book: Casebook) -> Iterator[Entry]:
     for risk in book.risks:
         yield _entry(risk.assessed_on, "family_restroom", f"Pregnancy risk: {risk.category}")
     for talk in book.counsellings:
-        yield _entry(
-            talk.counselled_on, "forum", "Counselled", talk.get_contraception_display()
-        )
+        yield _entry(talk.counselled_on, "forum", "Counselled", talk.get_contraception_display())
     for test in book.tests:
         tone = "" if test.result == PregnancyTest.Result.NEGATIVE else "danger"
         day = book.subject.site.local_day(test.taken_at)
@@ -292,26 +290,25 @@ def picture(book: Casebook) -> drawings.Treatment | None:
             for row in book.visits
         ],
         adverse_events=[_span(row) for row in book.adverse_events],
-        responses=[
-            drawings.Mark(
-                row.assessed_on,
-                row.response,
-                "danger" if row.response == "PD" else "",
-                f"{row.get_response_display()}, {row.get_assessor_display()}, {row.assessed_on}",
-            )
-            for row in book.responses
-        ],
+        reviews=[*_responses(book, ResponseAssessment.Assessor.INDEPENDENT)],
+        investigators=[*_responses(book, ResponseAssessment.Assessor.INVESTIGATOR)],
         marks=[*_milestones(book)],
         ladder_mg=book.protocol.dosing.ladder_mg,
     )
 
 
+def _responses(book: Casebook, assessor: str) -> Iterator[drawings.Mark]:
+    for row in book.responses:
+        if row.assessor == assessor:
+            tone = "danger" if row.response == ResponseAssessment.Response.PD else ""
+            tip = f"{row.get_response_display()}, {row.assessed_on}"
+            yield drawings.Mark(row.assessed_on, row.response, tone, tip)
+
+
 def _span(event: AdverseEvent) -> drawings.Span:
     ended = PartialDate(event.ended_on).last_day if event.ended_on else None
     tip = f"{event.term}, grade {event.grade}, from {event.started_on}"
-    return drawings.Span(
-        PartialDate(event.started_on).first_day, ended, f"g{event.grade}", tip
-    )
+    return drawings.Span(PartialDate(event.started_on).first_day, ended, f"g{event.grade}", tip)
 
 
 def _milestones(book: Casebook) -> Iterator[drawings.Mark]:
@@ -319,7 +316,9 @@ def _milestones(book: Casebook) -> Iterator[drawings.Mark]:
         day = book.subject.allocation.randomised_on
         yield drawings.Mark(day, "R", "primary", f"Randomised {day}")
     if book.end is not None:
-        yield drawings.Mark(book.end.ended_on, "E", "warning", f"Treatment ended {book.end.ended_on}")
+        yield drawings.Mark(
+            book.end.ended_on, "E", "warning", f"Treatment ended {book.end.ended_on}"
+        )
     if book.death is not None:
         day = PartialDate(book.death.died_on).first_day
         yield drawings.Mark(day, "†", "danger", f"Died {book.death.died_on}")

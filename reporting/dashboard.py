@@ -71,7 +71,7 @@ def context_for(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
     notices = Notice.objects.visible_to(user).filter(trial=trial).select_related("site")
     return {
         **context,
-        "title": trial.protocol.trial.short_title,
+        "title": "Trial overview",
         "subtitle": None,
         "trial": trial,
         "trials": trials,
@@ -133,9 +133,7 @@ def _site_rows(sites: "QuerySet[Site]") -> tuple[SiteRow, ...]:
     )
 
 
-def _accrual(
-    subjects: "QuerySet[Subject]", protocol: Protocol, *, whole: bool
-) -> drawings.Accrual:
+def _accrual(subjects: "QuerySet[Subject]", protocol: Protocol, *, whole: bool) -> drawings.Accrual:
     months = (
         subjects.exclude(allocation=None)
         .annotate(month=TruncMonth("allocation__randomised_on"))
@@ -198,9 +196,7 @@ def _reasons(subjects: "QuerySet[Subject]", protocol: Protocol) -> tuple[Step, .
         reason["code"] for eligible, reasons in found if not eligible for reason in reasons
     )
     labels = {f"exclusion_{e.code}": e.label for e in protocol.eligibility.exclusions}
-    return _steps(
-        [(labels.get(code, _words(code)), count) for code, count in codes.most_common()]
-    )
+    return _steps([(labels.get(code, _words(code)), count) for code, count in codes.most_common()])
 
 
 def _latest(subjects: "QuerySet[Subject]") -> "QuerySet[Any]":

@@ -48,7 +48,8 @@ class Treatment:
     levels: tuple[Shape, ...]
     visits: tuple[Shape, ...]
     adverse_events: tuple[Shape, ...]
-    responses: tuple[Shape, ...]
+    reviews: tuple[Shape, ...]
+    investigators: tuple[Shape, ...]
     marks: tuple[Shape, ...]
     months: tuple[Shape, ...]
 
@@ -81,7 +82,8 @@ class Mark:
 
 WIDTH, LEFT, RIGHT = 960, 58, 944
 DOSE_TOP, DOSE_BASE = 22, 132
-VISIT_Y, RESPONSE_Y, AE_Y = 150, 178, 200
+VISIT_Y, REVIEW_Y, INVESTIGATOR_Y, AE_Y = 150, 176, 194, 208
+LABEL_HEIGHT = 11
 AE_STEP, MOST_LANES = 9, 12
 
 
@@ -89,7 +91,8 @@ def treatment(
     doses: Sequence[Dose],
     visits: Sequence[Mark],
     adverse_events: Sequence[Span],
-    responses: Sequence[Mark],
+    reviews: Sequence[Mark],
+    investigators: Sequence[Mark],
     marks: Sequence[Mark],
     ladder_mg: Sequence[Decimal],
 ) -> Treatment | None:
@@ -97,7 +100,7 @@ def treatment(
     days = [
         *(dose.on + timedelta(days=dose.days) for dose in doses),
         *(dose.on for dose in doses),
-        *(mark.on for mark in (*visits, *responses, *marks)),
+        *(mark.on for mark in (*visits, *reviews, *investigators, *marks)),
         *(span.first for span in adverse_events),
         *(span.last for span in adverse_events if span.last),
     ]
@@ -112,13 +115,11 @@ def treatment(
         height=height,
         base=DOSE_BASE,
         doses=tuple(_dose(dose, scale, top) for dose in doses),
-        levels=tuple(
-            Shape(LEFT, _dose_y(mg, top), RIGHT - LEFT, text=f"{mg.normalize():f}")
-            for mg in ladder_mg
-        ),
+        levels=tuple(_levels(ladder_mg, top)),
         visits=tuple(_placed(mark, scale, VISIT_Y) for mark in visits),
         adverse_events=lanes,
-        responses=tuple(_placed(mark, scale, RESPONSE_Y) for mark in responses),
+        reviews=tuple(_placed(mark, scale, REVIEW_Y) for mark in reviews),
+        investigators=tuple(_placed(mark, scale, INVESTIGATOR_Y) for mark in investigators),
         marks=tuple(_placed(mark, scale, DOSE_TOP - 8) for mark in marks),
         months=tuple(_ticks(scale, height - 8)),
     )
@@ -126,6 +127,16 @@ def treatment(
 
 def _dose_y(mg: Decimal, top: Decimal) -> float:
     return round(DOSE_BASE - (DOSE_BASE - DOSE_TOP) * float(mg / top), 1)
+
+
+def _levels(ladder_mg: Sequence[Decimal], top: Decimal) -> Iterator[Shape]:
+    """Draw a line at each level, and its number where it does not cover the one above."""
+    above = float("-inf")
+    for mg in sorted(ladder_mg, reverse=True):
+        y = _dose_y(mg, top)
+        text = f"{mg.normalize():f}" if y - above >= LABEL_HEIGHT else ""
+        above = y if text else above
+        yield Shape(LEFT, y, RIGHT - LEFT, text=text)
 
 
 def _dose(dose: Dose, scale: Scale, top: Decimal) -> Shape:
@@ -179,6 +190,8 @@ class Accrual:
     width: int
     height: int
     base: float
+    band: float
+    most: Shape
     bars: tuple[Shape, ...]
     line: str
     area: str
@@ -188,7 +201,8 @@ class Accrual:
     end: Shape | None
 
 
-A_WIDTH, A_HEIGHT, A_LEFT, A_RIGHT, A_TOP, A_BASE = 960, 300, 40, 944, 16, 264
+A_WIDTH, A_HEIGHT, A_LEFT, A_RIGHT, A_TOP, A_BASE = 960, 320, 40, 944, 16, 214
+BAND_TOP, BAND_BASE = 238, 288
 
 
 def accrual(
@@ -200,13 +214,14 @@ def accrual(
     opens: date,
     closes: date,
 ) -> Accrual:
-    """Draw accrual from ``first`` to ``last``.
+    """Draw accrual from ``first`` to ``last``: the running total, and below it month by month.
 
     The plan is a straight line from nobody on ``opens`` to ``planned`` on ``closes``, or absent.
     """
     scale = Scale(first, last, A_LEFT, A_RIGHT)
     total = sum(count for _, count in by_month)
     top = _round_up(max(total, planned or 0, 1))
+    busiest = max((count for _, count in by_month), default=0)
     points, running = [(scale.x(first), float(A_BASE))], 0
     for month, count in by_month:
         running += count
@@ -217,7 +232,9 @@ def accrual(
         width=A_WIDTH,
         height=A_HEIGHT,
         base=A_BASE,
-        bars=tuple(_bar(month, count, scale, top) for month, count in by_month),
+        band=BAND_BASE,
+        most=Shape(A_LEFT, BAND_TOP, text=str(busiest)),
+        bars=tuple(_bar(month, count, scale, busiest) for month, count in by_month),
         line=line,
         area=f"{A_LEFT},{A_BASE} {line} {end_x},{A_BASE}",
         plan=""
@@ -227,7 +244,7 @@ def accrual(
             Shape(A_LEFT, _height(n, top), A_RIGHT - A_LEFT, text=str(n))
             for n in range(0, top + 1, top // 5)
         ),
-        months=tuple(_ticks(scale, A_BASE + 20)),
+        months=tuple(_ticks(scale, BAND_BASE + 20)),
         end=Shape(end_x, end_y, text=str(total)) if by_month else None,
     )
 
@@ -236,11 +253,11 @@ def _height(count: int, top: int) -> float:
     return round(A_BASE - (A_BASE - A_TOP) * count / top, 1)
 
 
-def _bar(month: date, count: int, scale: Scale, top: int) -> Shape:
+def _bar(month: date, count: int, scale: Scale, busiest: int) -> Shape:
     left, right = scale.x(month), scale.x(month_after(month))
-    y = _height(count, top)
+    y = BAND_BASE - (BAND_BASE - BAND_TOP) * count / max(busiest, 1)
     tip = f"{month:%Y-%m}: {count} randomised"
-    return Shape(left + 1, y, max(right - left - 2, 2), round(A_BASE - y, 1), tip=tip)
+    return Shape(left + 1, round(y, 1), max(right - left - 2, 2), round(BAND_BASE - y, 1), tip=tip)
 
 
 def _round_up(count: int) -> int:

@@ -125,4 +125,6 @@ def _text(value: Any) -> str:
         return "–"
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return (
+        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    )

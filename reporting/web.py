@@ -1,6 +1,6 @@
 """Reports as pages for people who are logged in."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -18,7 +18,7 @@ from reporting.documents.safety_summary import CONTENT_TYPES as SUMMARY_TYPES
 from reporting.documents.safety_summary import rendered_summary
 from reporting.services.reading import safety_summary_for, stored, trial_for
 from reporting.unblinded.pfs import pfs_report
-from trials.models import Trial
+from trials.models import Trial, User
 from trials.permissions import Permission
 
 
@@ -28,7 +28,7 @@ KINDS = (("html", "a page"), ("pdf", "PDF"), ("svg", "the figure alone"), ("json
 @require_safe
 @login_required
 def pfs_page(request: HttpRequest, code: str) -> HttpResponse:
-    """Show the report by arm on the cut that is asked for; without one, ask. Asking looks at nothing."""
+    """Show the report by arm on the cut asked for; without one, ask, and look at nothing."""
     trial = _trial(request, code, Permission.READ_UNBLINDED_REPORT)
     if "cutoff" not in request.GET:
         return _form(request, trial, [])
@@ -41,7 +41,7 @@ def pfs_page(request: HttpRequest, code: str) -> HttpResponse:
             trial=trial,
             cutoff_on=asked["cutoff"],
             as_known_at=asked.get("as_known_at"),
-            by=request.user,  # type: ignore[arg-type]  # login_required
+            by=_me(request),
             at=timezone.now(),
         )
     except Refused as refused:
@@ -57,7 +57,7 @@ def safety_page(request: HttpRequest, code: str, summary_id: UUID) -> HttpRespon
     if not query.is_valid():
         raise Http404
     try:
-        summary = safety_summary_for(request.user, code, summary_id)  # type: ignore[arg-type]
+        summary = safety_summary_for(_me(request), code, summary_id)
     except ObjectDoesNotExist as missing:
         raise Http404 from missing
     kind = query.validated_data["as"]
@@ -66,12 +66,16 @@ def safety_page(request: HttpRequest, code: str, summary_id: UUID) -> HttpRespon
 
 def _trial(request: HttpRequest, code: str, permission: Permission) -> Trial:
     try:
-        return trial_for(request.user, code, permission)  # type: ignore[arg-type]
+        return trial_for(_me(request), code, permission)
     except Trial.DoesNotExist as missing:
         raise Http404 from missing
 
 
-def _given(request: HttpRequest) -> dict[str, str]:
+def _me(request: HttpRequest) -> User:
+    return cast("User", request.user)  # nobody else gets past login_required
+
+
+def _given(request: HttpRequest) -> dict[str, Any]:
     return {name: value for name, value in request.GET.items() if value}
 
 
@@ -99,6 +103,6 @@ def _page(content: bytes, content_type: str) -> HttpResponse:
 
 
 web_urlpatterns = [
-    path("reports/<str:code>/pfs", pfs_page, name="pfs-page"),
-    path("reports/<str:code>/safety/<uuid:summary_id>", safety_page, name="safety-page"),
+    path("reports/<slug:code>/pfs", pfs_page, name="pfs-page"),
+    path("reports/<slug:code>/safety/<uuid:summary_id>", safety_page, name="safety-page"),
 ]

@@ -150,10 +150,10 @@ class Study:
             at=NOW,
         )
 
-    def consented(self, **how: Any) -> Subject:
+    def consented(self, *, signed_on: date = TODAY - timedelta(7), **how: Any) -> Subject:
         subject = self.enrolled(**how)
         record_consent(
-            subject_id=subject.pk, version="1.0", signed_on=TODAY - timedelta(7),
+            subject_id=subject.pk, version="1.0", signed_on=signed_on,
             by=how.get("by") or self.system, at=NOW,
         )  # fmt: skip
         return subject
@@ -178,7 +178,9 @@ class Study:
         subject.refresh_from_db()
         return subject
 
-    def labs(self, subject: Subject, *, on: date = TODAY, anc: str = "2.5") -> None:
+    def labs(
+        self, subject: Subject, *, on: date = TODAY, anc: str = "2.5", at: datetime = NOW
+    ) -> None:
         record_labs(
             subject_id=subject.pk,
             taken_on=on,
@@ -188,7 +190,7 @@ class Study:
                 {"analyte": "creatinine_clearance", "value": Decimal(90), "unit": "mL/min"},
             ],
             by=self.system,
-            at=NOW,
+            at=at,
         )
 
     def ready_for_first_kit(self, **how: Any) -> Subject:
@@ -212,7 +214,7 @@ class Study:
 
     def woman_ready_for_first_kit(self, **how: Any) -> Subject:
         """A woman of childbearing potential with everything the first dispensing asks for."""
-        subject = self.randomised(sex="female", **how)
+        subject = self.randomised(sex="female", signed_on=TODAY - timedelta(28), **how)
         assess_pregnancy_risk(subject_id=subject.pk, assessed_on=TODAY, by=self.system, at=NOW)
         record_counselling(
             subject_id=subject.pk,

@@ -5,8 +5,9 @@ Nothing is registered here that is not ours: token secrets, groups and Django's 
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, reverse
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
@@ -33,12 +34,13 @@ def may_at(user: User, permission: Permission, site: Site) -> bool:
 class LogIn(AuthenticationForm):  # type: ignore[misc]  # untyped base
     """Lets in whom the site lets in. Whoever has no role hears what a wrong password hears."""
 
+    error_messages = {
+        "invalid_login": "Please enter a correct user name and password. Both are case-sensitive.",
+    }
+
     def confirm_login_allowed(self, user: Any) -> None:
         if not may_enter(user):
-            raise ValidationError(
-                "Please enter a correct user name and password. Both are case-sensitive.",
-                code="invalid_login",
-            )
+            raise self.get_invalid_login_error()
 
 
 class VigilSite(UnfoldAdminSite):  # type: ignore[misc]  # untyped base
@@ -48,10 +50,17 @@ class VigilSite(UnfoldAdminSite):  # type: ignore[misc]  # untyped base
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Return nothing to a stranger at the log-in page, who holds no role to ask about."""
+        return super().get_app_list(request, app_label) if may_enter(request.user) else []
+
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Return Unfold's addresses without the two that answer about rows nobody asked to show."""
-        dropped = {"view_on_site", "search", "app_list"}
+        """Return Unfold's addresses without the one that answers about any row of any table."""
+        dropped = {"view_on_site"}
         return [url for url in super().get_urls() if getattr(url, "name", "") not in dropped]
+
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> Any:
+        return redirect("admin:index")
 
     def search(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         raise Http404
@@ -117,6 +126,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     return groups
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("vigil/vigil.css")
+
+
+def mark(request: HttpRequest) -> str:
+    return static("vigil/mark.svg")
 
 
 def _address(label: str) -> str:

@@ -38,7 +38,7 @@ def obtained(report: Mapping[str, Any], accrual: Mapping[str, Any]) -> dict[str,
     for name, arm in (("lenalidomide", active), ("placebo", control)):
         for rate in arm["rates"]:
             value = rate["rate"]["value"]
-            found[f"pfs_{rate['months']}_{name}"] = None if value is None else value * 100
+            found[f"pfs_{rate['months']:.0f}_{name}"] = None if value is None else value * 100
     for row in report["safety"]:
         key = row["label"].split()[0].lower()
         for name, count in zip(("lenalidomide", "placebo"), row["counts"], strict=True):

@@ -30,7 +30,9 @@ from dosing.services.pregnancy_prevention import (
 from events.api.recording import recorded, valid
 from patients.api.records import SubjectRecords
 from patients.models import Subject
+from trials.api.access import trial_for
 from trials.api.authentication import acting_user
+from trials.permissions import Permission
 
 
 class PregnancyRisks(SubjectRecords):
@@ -98,6 +100,8 @@ class KitSupplies(APIView):
         body = valid(shapes.KitSupplyIn, request)
 
         def act() -> Any:
-            return {"accepted": supply_kits(by=acting_user(request), at=timezone.now(), **body)}
+            by = acting_user(request)
+            trial_for(by, body["trial"], Permission.SUPPLY_KITS)
+            return {"accepted": supply_kits(by=by, at=timezone.now(), **body)}
 
         return recorded(request, act)

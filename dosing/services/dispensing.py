@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import TypedDict
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from dosing.errors import GateClosed, KitsRefused, NoKit
 from dosing.events import KitDispensed, KitsSupplied
 from dosing.models import Dispensation, DoseDecision, Kit
 from dosing.queries import dispensing_facts
-from dosing.rules.dispensing import Request, dispense_blocks
+from dosing.rules.dispensing import DispenseBlock, Request, dispense_blocks
 from events.outbox import publish
 from events.outcomes import Reason
 from patients.models import Subject
@@ -63,6 +63,8 @@ def dispense_kit(
         *day_reasons(dispensed_on, today=today, replay=replay, field="dispensed_on"),
         *dispense_blocks(facts, request, protocol.dosing, protocol.pregnancy_prevention),
     )
+    if not blocks and any(supply.cycle == cycle for supply in facts.supplies):
+        blocks = (Reason(DispenseBlock.CYCLE_SUPPLIED, f"Cycle {cycle} has its kit already."),)
     if blocks:
         raise GateClosed(*blocks)
     decision = DoseDecision.objects.get(subject=subject, cycle=cycle)
@@ -125,12 +127,17 @@ def supply_kits(
     place = Site.objects.visible_to(by, Permission.SUPPLY_KITS).get(trial=study, code=site)
     if reasons := _kit_problems(kits, study.protocol):
         raise KitsRefused(*reasons)
-    load_kit_contents(
-        trial=study,
-        by=by,
-        contents=[(kit["number"], kit["arm"]) for kit in kits],
-        detail=f"{len(kits)} kits for {place.code}",
-    )
+    try:
+        load_kit_contents(
+            trial=study,
+            by=by,
+            contents=[(kit["number"], kit["arm"]) for kit in kits],
+            detail=f"{len(kits)} kits for {place.code}",
+        )
+    except IntegrityError as error:
+        raise KitsRefused(
+            Reason("kit_number_twice", "The contents of one of these kits are stored already.")
+        ) from error
     with transaction.atomic():
         authorise(by, Permission.SUPPLY_KITS, site=place)
         Kit.objects.bulk_create(

@@ -1,5 +1,6 @@
 """The one way a POST becomes a record: once per key, answered the same however often it is sent."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,9 @@ from events.idempotency import LONGEST_KEY, KeyReused, fingerprint, keep_refusal
 from events.outcomes import Refused
 
 
+_SHAPE_OF_A_KEY = re.compile(rf"[!-~]{{1,{LONGEST_KEY}}}")
+
+
 class KeyConflict(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_detail = "This Idempotency-Key came before with another request: use a new key."
@@ -27,7 +31,7 @@ def recorded(request: Request, act: Callable[[], Any]) -> HttpResponse:
     claim: dict[str, Any] = {
         "user_id": request.user.pk,
         "key": _key(request),
-        "print_": fingerprint(request.method or "", request.path, request._request.body),
+        "print_": fingerprint(request.method or "", request.path, _content(request)),
         "at": timezone.now(),
     }
     try:
@@ -51,18 +55,24 @@ def valid(shape: type[Shape], request: Request) -> dict[str, Any]:
 
 def _key(request: Request) -> str:
     key: str = request.headers.get("Idempotency-Key", "")
-    if not key or len(key) > LONGEST_KEY or not key.isprintable():
+    if not _SHAPE_OF_A_KEY.fullmatch(key):
         raise ValidationError(
             {
                 "Idempotency-Key": [
                     (
-                        "Send this header with every POST: 1 to 128 printable characters, "
-                        "new for each record and the same when you repeat a request."
+                        f"Send this header with every POST: 1 to {LONGEST_KEY} visible ASCII "
+                        "characters, new for each record and the same when you repeat a request."
                     )
                 ]
             }
         )
     return key
+
+
+def _content(request: Request) -> bytes:
+    """Return what makes a request this one: its body, and the revision it is meant for."""
+    body: bytes = request._request.body
+    return f"{request.headers.get('If-Match', '')}\n".encode() + body
 
 
 def _json(data: Any) -> str:

@@ -1,14 +1,19 @@
 """Field types of clinical records."""
 
+import re
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from events.api.serializers import year_problem
 from patients.rules.partial_dates import PartialDate
 
 
-EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 @extend_schema_field(
@@ -18,12 +23,15 @@ class PartialDateField(serializers.Field[PartialDate, Any, str, Any]):
     """A year, a month or a day: ``2014``, ``2014-03``, ``2014-03-09``; kept as it was given."""
 
     def to_internal_value(self, data: Any) -> PartialDate:
-        if not isinstance(data, str):
+        if not isinstance(data, str) or len(data) > len("2014-03-09"):
             raise serializers.ValidationError("Write a date as text, like 2014-03-09 or 2014-03.")
         try:
-            return PartialDate(data)
+            day = PartialDate(data)
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
+        if problem := year_problem(day.first_day.year):
+            raise serializers.ValidationError(problem)
+        return day
 
     def to_representation(self, value: Any) -> Any:
         return str(value) or None
@@ -33,15 +41,13 @@ class Instant(serializers.DateTimeField):
     """An instant with its offset; without one it is refused, not guessed."""
 
     def to_internal_value(self, value: Any) -> Any:
-        if isinstance(value, str) and not (
-            value.endswith("Z") or "+" in value[10:] or "-" in value[10:]
-        ):
+        if isinstance(value, str) and not _INSTANT.fullmatch(value):
             raise serializers.ValidationError(
-                "Give the offset too, like 2014-03-09T08:30:00+01:00."
+                "Write an instant with its offset, like 2014-03-09T08:30:00+01:00."
             )
         instant = super().to_internal_value(value)
-        if not EARLIEST_YEAR <= instant.year <= LATEST_YEAR:
-            raise serializers.ValidationError(f"{instant.year} cannot be the year.")
+        if problem := year_problem(instant.year):
+            raise serializers.ValidationError(problem)
         return instant
 
 

@@ -30,14 +30,16 @@ class SubjectRecords(APIView):
     model: ClassVar[type[Model]]
     record: ClassVar[Callable[..., Any]]
     answers_many: ClassVar[bool] = False
+    pagination_class: ClassVar[type[Pages]] = Pages
 
     def rows(self, subject: Subject) -> QuerySet[Any]:
-        return self.model._default_manager.filter(subject=subject)
+        order = (*self.model._meta.ordering, "recorded_at", "pk")
+        return self.model._default_manager.filter(subject=subject).order_by(*order)
 
     def get(self, request: Request, subject_id: UUID) -> Response:
         """List the records, oldest first."""
         subject = Subject.objects.visible_to(acting_user(request)).get(pk=subject_id)
-        pages = Pages()
+        pages = self.pagination_class()
         page = pages.paginate_queryset(self.rows(subject), request, view=self)
         return pages.get_paginated_response(self.answers(page, many=True).data)
 

@@ -1,5 +1,7 @@
 """Shapes of a subject's records: ``…In`` is what a site sends, ``…Out`` what it gets back."""
 
+from typing import Any
+
 from rest_framework import serializers
 from rest_framework.fields import empty
 
@@ -129,11 +131,22 @@ class LabResultIn(Shape):
 
 class LabsIn(Shape):
     taken_on = serializers.DateField()
-    results = LabResultIn(many=True, allow_empty=False)
+    results = LabResultIn(many=True, allow_empty=False, max_length=len(LabResult.Analyte))  # type: ignore[call-arg]  # `many` takes it
 
 
 class LabResultOut(RecordOut, LabResultIn):
     taken_on = serializers.DateField()
+
+
+class Correction(Shape):
+    """Why a record is corrected, and at least one field of it."""
+
+    reason = serializers.CharField(max_length=TEXT)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) == 1:
+            raise serializers.ValidationError("Name at least one field to correct.")
+        return attrs
 
 
 class ResponseIn(Shape):
@@ -146,10 +159,9 @@ class ResponseOut(RecordOut, ResponseIn):
     revision = serializers.IntegerField()
 
 
-class ResponseCorrectionIn(Shape):
+class ResponseCorrectionIn(Correction):
     """Send only what changes, and why."""
 
-    reason = serializers.CharField(max_length=TEXT)
     assessed_on = serializers.DateField(required=False)
     response = serializers.ChoiceField(ResponseAssessment.Response.choices, required=False)
 
@@ -174,10 +186,8 @@ class AdverseEventOut(RecordOut, AdverseEventIn):
     revision = serializers.IntegerField()
 
 
-class AdverseEventCorrectionIn(AdverseEventIn):
+class AdverseEventCorrectionIn(Correction, AdverseEventIn):
     """Send only what changes, and why."""
-
-    reason = serializers.CharField(max_length=TEXT)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on as they came

@@ -57,7 +57,7 @@ class Subjects(generics.ListAPIView[Subject]):
 
     def get_queryset(self) -> QuerySet[Subject]:
         visible = Subject.objects.visible_to(acting_user(self.request))
-        return visible.select_related("trial", "site", "allocation").order_by("number")
+        return visible.select_related("trial", "site", "allocation").order_by("number", "pk")
 
     def post(self, request: Request) -> HttpResponse:
         """Enter one person for screening; the site's next number is given."""

@@ -16,6 +16,7 @@ from patients.services.recording import (
     check_revision,
     refuse_if,
     require_consent,
+    require_reason,
     store,
     subject_for,
 )
@@ -80,11 +81,12 @@ def correct_adverse_event(
 
     ``changes`` are fields as ``record_adverse_event`` takes them. Publishes
     ``AdverseEventRecorded``. Raises ``StaleRecord`` if it has changed since ``revision`` was read,
-    or ``RecordRefused`` if the whole would contradict itself.
+    or ``RecordRefused``: no reason, or the whole would contradict itself.
     """
     found = AdverseEvent.objects.visible_to(by).get(pk=adverse_event_id)
     subject = subject_for(by, found.subject_id, Permission.CORRECT_CLINICAL, reason=reason)
     event = AdverseEvent.objects.get(pk=adverse_event_id)
+    require_reason(reason)
     check_revision(event.revision, revision)
     for name, value in changes.items():
         text_of_day = name in {"started_on", "ended_on"}

@@ -72,6 +72,12 @@ def refuse_if(reasons: list[Reason]) -> None:
         raise RecordRefused(*reasons)
 
 
+def require_reason(reason: str) -> None:
+    """Raise ``RecordRefused`` unless a correction says why."""
+    if not reason.strip():
+        raise RecordRefused(Reason("reason_missing", "A correction needs a reason."))
+
+
 def check_revision(current: int, read: int) -> None:
     """Raise ``StaleRecord`` unless the caller read the record as it is now."""
     if current != read:

@@ -14,6 +14,7 @@ from patients.services.recording import (
     future_reasons,
     refuse_if,
     require_consent,
+    require_reason,
     store,
     subject_for,
 )
@@ -63,11 +64,12 @@ def correct_response(
     """Correct an assessment, with the reason; the history keeps what stood there before.
 
     Publishes ``ResponseRecorded``. Raises ``StaleRecord`` if it has changed since ``revision`` was
-    read, or ``RecordRefused``.
+    read, or ``RecordRefused``: no reason, or what ``record_response`` refuses.
     """
     found = ResponseAssessment.objects.visible_to(by).get(pk=assessment_id)
     subject = subject_for(by, found.subject_id, Permission.CORRECT_CLINICAL, reason=reason)
     assessment = ResponseAssessment.objects.get(pk=assessment_id)
+    require_reason(reason)
     check_revision(assessment.revision, revision)
     day = assessed_on or assessment.assessed_on
     reasons = future_reasons(subject, at, assessed_on=day)

@@ -1,6 +1,6 @@
 """Shapes of the reports' addresses."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rest_framework import serializers
@@ -20,11 +20,11 @@ class InstantField(serializers.Field[Any, Any, Any, Any]):
     def to_internal_value(self, data: Any) -> datetime:
         try:
             found = datetime.fromisoformat(str(data))
-        except ValueError:
-            found = None
-        if found is None or found.tzinfo is None:
-            self.fail("invalid")
-        return found
+            if found.tzinfo is not None:
+                return found.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        raise serializers.ValidationError(self.error_messages["invalid"])
 
     def to_representation(self, value: Any) -> Any:
         return value
@@ -75,6 +75,7 @@ class AccrualOut(Shape):
     trial = serializers.CharField()
     planned = serializers.IntegerField()
     screened = serializers.IntegerField()
+    not_eligible = serializers.IntegerField()
     randomised = serializers.IntegerField()
     by_month = CountOut(many=True)
     by_site = CountOut(many=True)

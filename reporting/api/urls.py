@@ -4,12 +4,12 @@ from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, T
 
 
 urlpatterns = [
-    path("trials/<str:code>/reports/pfs", PfsReports.as_view(), name="pfs-report"),
-    path("trials/<str:code>/safety-summaries", SafetySummaries.as_view(), name="safety-summaries"),
+    path("trials/<slug:code>/reports/pfs", PfsReports.as_view(), name="pfs-report"),
+    path("trials/<slug:code>/safety-summaries", SafetySummaries.as_view(), name="safety-summaries"),
     path(
-        "trials/<str:code>/safety-summaries/<uuid:summary_id>",
+        "trials/<slug:code>/safety-summaries/<uuid:summary_id>",
         OneSafetySummary.as_view(),
         name="safety-summary",
     ),
-    path("trials/<str:code>/accrual", TrialAccrual.as_view(), name="accrual"),
+    path("trials/<slug:code>/accrual", TrialAccrual.as_view(), name="accrual"),
 ]

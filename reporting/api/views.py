@@ -1,18 +1,25 @@
 """The reports' addresses: by arm for those who may, pooled and blinded for the others."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework import generics
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from events.api.paging import Pages
+from events.api.problems import PROBLEM_JSON
 from events.api.serializers import Shape
 from reporting.api.serializers import (
     AccrualOut,
@@ -28,7 +35,22 @@ from reporting.models import SafetySummary
 from reporting.services.accrual import accrual
 from reporting.services.reading import safety_summary_for, stored, trial_for
 from reporting.unblinded.pfs import pfs_report
+from trials.models import User
 from trials.permissions import Permission
+
+
+PROBLEMS = {
+    (status, PROBLEM_JSON): OpenApiResponse(OpenApiTypes.OBJECT, description=text)
+    for status, text in {
+        400: "Not in the expected form; each field's reason",
+        401: "Not logged in",
+        403: "Not your role",
+        404: "Not yours, or not there",
+    }.items()
+}
+REFUSED = {
+    (409, PROBLEM_JSON): OpenApiResponse(OpenApiTypes.OBJECT, description="Every reason why not")
+}
 
 
 class AnyAccept(BaseContentNegotiation):
@@ -39,6 +61,10 @@ class AnyAccept(BaseContentNegotiation):
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
         return renderers[0], renderers[0].media_type
+
+
+def _me(request: Request) -> User:
+    return cast("User", request.user)  # nobody else gets past authentication
 
 
 def _as_parameter(kinds: tuple[str, ...]) -> OpenApiParameter:
@@ -68,17 +94,19 @@ class PfsReports(APIView):
             (200, "text/html"): OpenApiTypes.STR,
             (200, "application/pdf"): OpenApiTypes.BINARY,
             (200, "image/svg+xml"): OpenApiTypes.STR,
+            **PROBLEMS,
+            **REFUSED,
         },
     )
     def get(self, request: Request, code: str) -> HttpResponse:
         """Return the report on a data cut. Every look is entered in the access log."""
-        trial = trial_for(request.user, code, Permission.READ_UNBLINDED_REPORT)
+        trial = trial_for(_me(request), code, Permission.READ_UNBLINDED_REPORT)
         query = _asked(PfsQuery, request)
         report = pfs_report(
             trial=trial,
             cutoff_on=query["cutoff"],
             as_known_at=query.get("as_known_at"),
-            by=request.user,
+            by=_me(request),
             at=timezone.now(),
         )
         kind = query["as"]
@@ -86,22 +114,17 @@ class PfsReports(APIView):
         return _file(rendered(report, kind), CONTENT_TYPES[kind], name)
 
 
-class SafetySummaries(APIView):
+@extend_schema_view(get=extend_schema(responses={200: SafetySummaryOut(many=True), **PROBLEMS}))
+class SafetySummaries(generics.ListAPIView[SafetySummary]):
     """The blinded safety summaries of a trial, latest first."""
 
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("page", OpenApiTypes.INT),
-            OpenApiParameter("page_size", OpenApiTypes.INT),
-        ],
-        responses=SafetySummaryOut(many=True),
-    )
-    def get(self, request: Request, code: str) -> Response:
-        """Return the editions that were written."""
-        trial = trial_for(request.user, code, Permission.READ_SAFETY)
-        pages = Pages()
-        rows = pages.paginate_queryset(SafetySummary.objects.filter(trial=trial), request, self)
-        return pages.get_paginated_response(SafetySummaryOut(rows, many=True).data)
+    serializer_class = SafetySummaryOut
+    filter_backends = ()
+    queryset = SafetySummary.objects.none()
+
+    def get_queryset(self) -> QuerySet[SafetySummary]:
+        trial = trial_for(_me(self.request), self.kwargs["code"], Permission.READ_SAFETY)
+        return SafetySummary.objects.filter(trial=trial)
 
 
 class OneSafetySummary(APIView):
@@ -115,11 +138,12 @@ class OneSafetySummary(APIView):
             (200, "application/json"): WholeSafetySummaryOut,
             (200, "text/html"): OpenApiTypes.STR,
             (200, "application/pdf"): OpenApiTypes.BINARY,
+            **PROBLEMS,
         },
     )
     def get(self, request: Request, code: str, summary_id: UUID) -> HttpResponse:
         """Return the summary as it was stored; the digest covers its content."""
-        summary = safety_summary_for(request.user, code, summary_id)
+        summary = safety_summary_for(_me(request), code, summary_id)
         kind = _asked(AsQuery, request)["as"]
         name = f"{code}-safety-{summary.period_start}-{summary.edition}.{kind}"
         return _file(rendered_summary(stored(summary), kind), SUMMARY_TYPES[kind], name)
@@ -128,11 +152,11 @@ class OneSafetySummary(APIView):
 class TrialAccrual(APIView):
     """How the trial fills up, at the sites whose subjects you may read."""
 
-    @extend_schema(responses=AccrualOut)
+    @extend_schema(responses={200: AccrualOut, **PROBLEMS})
     def get(self, request: Request, code: str) -> Response:
         """Return blinded counts by month, site and stratum."""
-        trial = trial_for(request.user, code, Permission.READ_SUBJECTS)
-        return Response(AccrualOut(accrual(trial=trial, by=request.user)).data)
+        trial = trial_for(_me(request), code, Permission.READ_SUBJECTS)
+        return Response(AccrualOut(accrual(trial=trial, by=_me(request))).data)
 
 
 def _asked(shape: type[Shape], request: Request) -> dict[str, Any]:

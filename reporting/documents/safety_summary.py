@@ -263,12 +263,26 @@ def _template() -> Any:
 
 
 def _pdf(summary: StoredSummary) -> bytes:
+    """Return the pages; a character the typesetter's fonts lack is shown as a question mark."""
+    import typst
+
+    text = json.dumps(printable_summary(summary), ensure_ascii=False)
+    try:
+        return _typeset(text)
+    except typst.TypstError:
+        return _typeset("".join(letter if letter in SURE else "?" for letter in text))
+
+
+SURE = frozenset(map(chr, (*range(0x20, 0x7F), *range(0xA0, 0x180), 0x2013, 0x2212)))
+
+
+def _typeset(text: str) -> bytes:
     import typst
 
     pages: bytes = typst.compile(
         TYPESET,
         format="pdf",
-        sys_inputs={"summary": json.dumps(printable_summary(summary))},
+        sys_inputs={"summary": text},
         ignore_system_fonts=True,
         pdf_standards=["ua-1"],
         timestamp=0,

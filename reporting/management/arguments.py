@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from django.core.management.base import CommandError
@@ -42,11 +42,11 @@ def instant_of(text: str | None) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise CommandError(f"{text!r} is not an instant with its offset, like 2016-04-29T12:00Z.")
-    return found
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise CommandError(f"{text!r} is not an instant with its offset, like 2016-04-29T12:00Z.")
 
 
 def writable(path: str) -> Path:

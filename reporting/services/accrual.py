@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from patients.models import Subject
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from patients.models import Screening, Subject
 from trials.models import Site, Trial, User
 
 
@@ -24,6 +26,7 @@ class Accrual:
     trial: str
     planned: int
     screened: int
+    not_eligible: int
     randomised: int
     by_month: tuple[Count, ...]
     by_site: tuple[Count, ...]
@@ -46,6 +49,7 @@ def accrual(*, trial: Trial, by: User) -> Accrual:
         trial=trial.code,
         planned=protocol.trial.planned_accrual.value,
         screened=len(screened),
+        not_eligible=_not_eligible(sites),
         randomised=len(randomised),
         by_month=_counts(
             (f"{day:%Y-%m}" for _, day in screened), (f"{day:%Y-%m}" for _, day, _ in randomised)
@@ -61,6 +65,15 @@ def accrual(*, trial: Trial, by: User) -> Accrual:
             names=[stratum.code for stratum in protocol.strata],
         ),
     )
+
+
+def _not_eligible(sites: QuerySet[Site]) -> int:
+    """Return how many subjects' last screening found reasons against them."""
+    last = Screening.objects.filter(subject=OuterRef("pk")).order_by("-recorded_at")
+    judged = Subject.objects.filter(site__in=sites).annotate(
+        is_eligible=Subquery(last.values("eligible")[:1])
+    )
+    return judged.filter(is_eligible=False).count()
 
 
 def _counts(

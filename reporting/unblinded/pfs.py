@@ -29,6 +29,7 @@ from trials.services.unblinding import arms_for_report
 SYNTHETIC = "Synthetic data made from published summary figures; not patient data."
 BOUNDARIES = {"haybittle_peto": "Haybittle–Peto", "pocock": "Pocock"}
 STRATUM_LABEL = "MRD level"  # the schema's strata are bounds on minimal residual disease
+SAID_UNITS = {"days", "months", "events"}  # the others are said by the name
 OFFERED = {"ci_transform": "log-log", "ties": "efron"}
 RULES = (
     Assumption(
@@ -176,9 +177,9 @@ def _assumed_keys(protocol: Protocol) -> Iterator[Assumption]:
         "Events planned": interim.events_planned,
         "Share of the events at the first look": interim.first_look_fraction,
         "Events at the first look": interim.first_look_events,
-        f"{BOUNDARIES[interim.boundary]} boundary": interim.boundary_z,
-        "CTCAE": safety.sourced_ctcae,
-        "Treatment-emergent until the last dose and": safety.teae_days,
+        f"{BOUNDARIES[interim.boundary]} boundary, two-sided z": interim.boundary_z,
+        "CTCAE version": safety.sourced_ctcae,
+        "Treatment-emergent window after the last dose": safety.teae_days,
         **{each.label: each for each in safety.soc_of_interest},
         **{f"Arm {arm.label}": arm for arm in protocol.arms},
     }
@@ -192,4 +193,5 @@ def _said(claim: Claim) -> str:
         return claim.source
     value = claim.value
     shown = ", ".join(str(each) for each in value) if isinstance(value, tuple) else str(value)
-    return f"{shown} {claim.unit}. {claim.source}"
+    unit = f" {claim.unit}" if claim.unit in SAID_UNITS else ""
+    return f"{shown}{unit}. {claim.source}"

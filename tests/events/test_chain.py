@@ -5,7 +5,6 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
 
 from events.acting import as_system
 from events.chain import lay_links, verify
@@ -237,11 +236,3 @@ def test_the_chain_of_a_real_study_holds_and_its_events_name_no_arm():
     assert lay_links() > 5
     assert verify("CLLM1").faults == ()
     assert not [event for event in OutboxEvent.objects.all() if "QX" in event.content()]
-
-
-def test_the_advisory_lock_ends_with_the_transaction():
-    chain(1)
-
-    with connections["owner"].cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-        assert cursor.fetchone() == (0,)

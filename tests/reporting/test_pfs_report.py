@@ -6,8 +6,11 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from patients.rules.partial_dates import PartialDate
+from patients.services.outcomes import record_death
 from patients.services.response import correct_response, record_response
 from reporting.documents.pfs_report import to_json
+from reporting.errors import ReportRefused
 from reporting.unblinded.pfs import pfs_report
 from tests.factories import TODAY, Study
 from tests.marks import on_postgres
@@ -90,24 +93,29 @@ def test_a_blinded_role_is_refused_and_nothing_is_looked_at():
     assert SealedAccess.objects.count() == looks
 
 
-def test_each_look_is_in_the_access_log_before_the_arms_are_read(monkeypatch):
+def test_each_look_is_in_the_access_log_with_the_cut_it_was_for():
     study = Study(kits=0)
     progressed(study)
-    seen = []
 
-    def look_then_read(access_id):
-        seen.append(SealedAccess.objects.get(pk=access_id))
-        return reading(access_id)
-
-    from trials import sealed
-
-    reading = sealed.arms
-    monkeypatch.setattr(sealed, "arms", look_then_read)
     report(study)
 
-    (look,) = seen
-    assert (look.person, look.purpose) == (study.statistician, "report by arm")
+    look = SealedAccess.objects.get(purpose="report by arm")
+    assert look.person == study.statistician
     assert str(LATER) in look.detail
+
+
+def test_records_that_contradict_themselves_are_named_and_no_arm_is_read():
+    study = Study(kits=0)
+    subject = study.randomised()
+    record_death(
+        subject_id=subject.pk, died_on=PartialDate("2026-03-09"), cause="unknown",
+        by=study.system, at=timezone.now(),
+    )  # fmt: skip
+
+    with pytest.raises(ReportRefused, match=subject.number):
+        report(study)
+
+    assert not SealedAccess.objects.filter(purpose="report by arm").exists()
 
 
 def test_a_trial_without_randomisation_gives_a_report_that_says_so():

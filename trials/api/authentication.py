@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from oauth2_provider.contrib.rest_framework import OAuth2Authentication
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, ParseError
 from rest_framework.request import Request
 
 from trials.models import User
@@ -17,14 +18,20 @@ def acting_user(request: Request) -> User:
 
 
 class SiteSystem(OAuth2Authentication):
-    """Accept an access token; the user is the one its client belongs to."""
+    """Accept an access token in its header; the user is the one its client belongs to.
+
+    A token in an address is no token: addresses are written to logs.
+    """
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        found = super().authenticate(request)
-        if found is None:
-            if request.headers.get("Authorization", "").lower().startswith("bearer "):
-                raise AuthenticationFailed("The access token is not valid, or has expired.")
+        if not request.headers.get("Authorization", "").lower().startswith("bearer "):
             return None
+        try:
+            found = super().authenticate(request._request)
+        except (ValueError, SuspiciousOperation) as error:
+            raise ParseError("The address holds what is not URL-encoded.") from error
+        if found is None:
+            raise AuthenticationFailed("The access token is not valid, or has expired.")
         user, token = found
         user = user or token.application.user
         if user is None or not user.is_active:

@@ -12,17 +12,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from events.api.serializers import Shape
+from events.api.serializers import Query, Shape
 from events.models import ChainLink
+from trials.api.access import trial_for
 from trials.api.authentication import acting_user
-from trials.models import Trial
 from trials.permissions import Permission
 
 
 PAGE = 500
 
 
-class FeedQuery(Shape):
+class FeedQuery(Query):
     trial = serializers.CharField(max_length=40)
     after = serializers.IntegerField(min_value=0, max_value=2**62, default=0)
 
@@ -58,8 +58,8 @@ class EventFeed(APIView):
         """Return up to 500 events after a number, for those who may read the history."""
         query: Any = FeedQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
-        trials = Trial.objects.with_permission(acting_user(request), Permission.READ_HISTORY)
-        trial = trials.get(code=query.validated_data["trial"])
+        code = query.validated_data["trial"]
+        trial = trial_for(acting_user(request), code, Permission.READ_HISTORY)
         after = query.validated_data["after"]
         links = ChainLink.objects.filter(stream=trial.code, seq__gt=after).select_related("event")
         page = list(links.order_by("seq")[:PAGE])

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from events.api.recording import recorded, valid
+from trials.api.access import trial_for
 from trials.api.authentication import acting_user
 from trials.api.serializers import RandomisationListIn, RandomisationListOut, SiteOut, TrialOut
 from trials.models import Site, Trial
@@ -48,9 +49,9 @@ class RandomisationLists(APIView):
         body = valid(RandomisationListIn, request)
 
         def act() -> Any:
-            trials = Trial.objects.with_permission(acting_user(request), Permission.LOAD_LIST)
+            trial = trial_for(acting_user(request), body["trial"], Permission.LOAD_LIST)
             stored = load_list(
-                trial_id=trials.get(code=body["trial"]).pk,
+                trial_id=trial.pk,
                 entries=[(entry["stratum"], entry["arm"]) for entry in body["entries"]],
                 reason=body["reason"],
                 by=acting_user(request),

@@ -135,12 +135,21 @@ BEGIN
     RETURN v_digest;
 END $$;
 
+-- A supply whose public half was lost is sent again as it was: the same contents are taken again,
+-- other contents for a known number never are.
 CREATE FUNCTION sealed.supply_kits(p_access uuid, p_numbers text[], p_arms text[]) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_trial uuid := sealed.use_access(p_access, 'load kit contents');
+    v_stored integer;
 BEGIN
-    INSERT INTO sealed.kit_content (number, trial_id, arm)
-    SELECT e.number, v_trial, e.arm FROM unnest(p_numbers, p_arms) AS e(number, arm);
-    RETURN cardinality(p_numbers);
+    INSERT INTO sealed.kit_content AS known (number, trial_id, arm)
+    SELECT e.number, v_trial, e.arm FROM unnest(p_numbers, p_arms) AS e(number, arm)
+        ON CONFLICT (number) DO UPDATE SET arm = known.arm
+     WHERE known.trial_id = excluded.trial_id AND known.arm = excluded.arm;
+    GET DIAGNOSTICS v_stored = ROW_COUNT;
+    IF v_stored <> cardinality(p_numbers) THEN
+        RAISE EXCEPTION 'a kit number is taken' USING ERRCODE = 'unique_violation';
+    END IF;
+    RETURN v_stored;
 END $$;

@@ -124,7 +124,8 @@ class Command(BaseCommand):
         )
         logs = STATE / "logs"
         address = self._timed(
-            "Web server", lambda: site.start_web(group, port=site.free_port(options["port"]), logs=logs)
+            "Web server",
+            lambda: site.start_web(group, port=site.free_port(options["port"]), logs=logs),
         )
         self._timed("Worker", lambda: site.start_worker(group, logs=logs))
         self._timed("Scheduler", lambda: site.start_beat(group, logs=logs))

@@ -1,0 +1,17 @@
+"""Whose trial it is: not yours looks like not there, not your role is said."""
+
+from django.core.exceptions import PermissionDenied
+
+from trials.models import Trial, User
+from trials.permissions import Permission
+
+
+def trial_for(by: User, code: str, permission: Permission) -> Trial:
+    """Return a trial in which ``by`` holds a permission, wherever in it.
+
+    Raises ``Trial.DoesNotExist`` without any role there, ``PermissionDenied`` without this one.
+    """
+    trial = Trial.objects.visible_to(by).get(code=code)
+    if not any(held.trial_id == trial.pk for held in by.may(permission)):
+        raise PermissionDenied(f"Your role here does not allow you to {permission.value}.")
+    return trial
