@@ -77,7 +77,7 @@ def embedded() -> dict[str, Any]:
 
 
 def database(url: str, *, variable: str) -> dict[str, Any]:
-    """Return Django's settings for one PostgreSQL URL. Raises ``ImproperlyConfigured`` naming it."""
+    """Return Django's settings for a PostgreSQL URL. Raises ``ImproperlyConfigured`` by name."""
     try:
         parts = urlsplit(url)
         port = parts.port or 5432

@@ -8,19 +8,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # untyped base
+class ReadOnlyAdmin(ModelAdmin):
     """Rows to look at: only the user's own, with no form, no delete button and no Django rights.
 
     ``read_permission`` is asked of ``request.user.may``; the rows start from ``visible_to``. A row
     the user cannot see is a 404, like one that is not there.
     """
 
-    read_permission: ClassVar[str]
+    read_permission: ClassVar[Any]
     actions: ClassVar[Any] = None
     list_per_page = 50
     list_filter_sheet = False
     list_disable_select_all = True
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = self.model._default_manager.visible_to(request.user)
@@ -30,7 +29,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # untyped base
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return bool(request.user.may(self.read_permission))  # type: ignore[union-attr]  # our User
+        person: Any = request.user
+        return bool(person.may(self.read_permission))
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

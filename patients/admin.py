@@ -48,7 +48,7 @@ class RecordAdmin(ReadOnlyAdmin):
     read_permission = Permission.READ_SUBJECTS
     list_filter: Any = (SiteFilter,)
     search_fields: Any = ("subject__number",)
-    list_select_related = ("subject",)
+    list_select_related: Any = ("subject",)
     ordering = ("-recorded_at", "pk")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -108,12 +108,12 @@ class CorrectableAdmin(RecordAdmin):
         if not may_at(request.user, Permission.CORRECT_CLINICAL, subject.site):  # type: ignore[arg-type]
             if request.method == "POST":
                 raise PermissionDenied
-            return super().change_view(request, object_id, form_url, extra_context)
+            page: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
+            return page
         form = self.form_class(request.POST or None, row=row, subject=subject, by=request.user)
-        if request.method == "POST" and form.is_valid():
-            if send(form, request, at=timezone.now()) is not None:
-                messages.success(request, "The correction is recorded, with its reason.")
-                return redirect(address_of(subject))
+        if form.is_valid() and send(form, request, at=timezone.now()) is not None:
+            messages.success(request, "The correction is recorded, with its reason.")
+            return redirect(address_of(subject))
         return form_page(self, request, form, subject)
 
 

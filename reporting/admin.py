@@ -72,7 +72,6 @@ class SubjectAdmin(ReadOnlyAdmin):
     search_fields = ("number",)
     search_help_text = "Number, as in DE-01-0007"
     ordering = ("number",)
-    show_full_result_count = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         own = Subject.objects.visible_to(_user(request))
@@ -120,11 +119,10 @@ class SubjectAdmin(ReadOnlyAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = EnrolForm(request.POST or None, subject=None, by=_user(request))
-        if request.method == "POST" and form.is_valid():
-            made = send(form, request, at=timezone.now())
-            if made is not None:
-                messages.success(request, "The subject is entered for screening.")
-                return redirect("admin:patients_subject_change", UUID(made))
+        made = send(form, request, at=timezone.now()) if form.is_valid() else None
+        if made is not None:
+            messages.success(request, "The subject is entered for screening.")
+            return redirect("admin:patients_subject_change", UUID(made))
         return form_page(self, request, form, None)
 
     def record_view(self, request: HttpRequest, subject_id: UUID, kind: str) -> HttpResponse:
@@ -136,10 +134,9 @@ class SubjectAdmin(ReadOnlyAdmin):
         if not may_at(_user(request), form_class.permission, subject.site):
             raise PermissionDenied
         form = form_class(request.POST or None, subject=subject, by=_user(request))
-        if request.method == "POST" and form.is_valid():
-            if send(form, request, at=timezone.now()) is not None:
-                messages.success(request, f"{form.title} of {subject.number} is recorded.")
-                return redirect(address_of(subject))
+        if form.is_valid() and send(form, request, at=timezone.now()) is not None:
+            messages.success(request, f"{form.title} of {subject.number} is recorded.")
+            return redirect(address_of(subject))
         return form_page(self, request, form, subject)
 
     def change_view(
@@ -253,7 +250,7 @@ def told(content: Any) -> Iterator[dict[str, Any]]:
             rows = [[row.get(name, "") for name in names] for row in value]
             yield {"title": _title(key), "names": [_title(n) for n in names], "rows": rows}
         elif isinstance(value, list):
-            yield {"title": _title(key), "items": value}
+            yield {"title": _title(key), "lines": value}
 
 
 def _title(key: str) -> str:

@@ -1,4 +1,4 @@
-"""The trial at a glance: accrual, sites, screening, notices. Pooled, and of the user's own sites."""
+"""The trial at a glance: accrual, sites, screening, notices. Pooled, of the user's own sites."""
 
 from collections import Counter
 from dataclasses import dataclass

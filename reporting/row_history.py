@@ -88,6 +88,7 @@ def history_of(subject: Subject) -> list[Version]:
 def _told(model: type[models.Model], which: dict[str, Any]) -> Iterator[Version]:
     rows = history_model(model)._default_manager.filter(**which).order_by("pgh_obj_id", "pgh_id")
     before: dict[Any, Any] = {}
+    row: Any
     for row in rows:
         yield _version(model, row, before.get(row.pgh_obj_id))
         before[row.pgh_obj_id] = row

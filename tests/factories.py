@@ -139,7 +139,9 @@ class Study:
     def _supplied(self) -> list[str]:
         return self.__dict__.setdefault("_supplies", [])
 
-    def enrolled(self, *, sex: str = "male", site: Site | None = None, by: User | None = None) -> Subject:
+    def enrolled(
+        self, *, sex: str = "male", site: Site | None = None, by: User | None = None
+    ) -> Subject:
         return enrol_subject(
             trial=self.trial.code,
             site=(site or self.site).code,

@@ -108,7 +108,8 @@ class Caller:
         sent = {**self.headers, **headers}
         sent |= {"Idempotency-Key": key} if key else {}
         sent |= {"If-Match": revision} if revision else {}
-        return self.client.post(API + path, content, content_type=content_type, headers=sent)
+        data = content.encode() if isinstance(content, str) else content
+        return self.client.generic("POST", API + path, data, content_type, headers=sent)
 
 
 def caller_for(machine: User) -> Caller:

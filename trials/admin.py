@@ -52,7 +52,7 @@ class SiteAdmin(ReadOnlyAdmin):
 
 @admin.register(ProtocolVersion, site=site)
 class ProtocolVersionAdmin(ReadOnlyAdmin):
-    """Every activated protocol file, for the people of its trial who read its subjects or set it up."""
+    """Every protocol file in force once, for those who read its trial's subjects or set it up."""
 
     read_permission = Permission.READ_SUBJECTS
     list_display = ("trial", "version", "activated_at", "activated_by", "short_digest")
@@ -111,9 +111,14 @@ class EventAdmin(ReadOnlyAdmin):
     search_fields = ("type", "actor")
     ordering = ("-id",)
     fields = (
-        ("seq", "type", "version", "stream"),
-        ("occurred_at", "recorded_at"),
-        ("actor", "request_id", "caused_by"),
+        "seq",
+        "type",
+        "stream",
+        "occurred_at",
+        "recorded_at",
+        "actor",
+        "request_id",
+        "caused_by",
         "facts",
         "digest",
         "previous",

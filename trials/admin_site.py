@@ -31,7 +31,7 @@ def may_at(user: User, permission: Permission, site: Site) -> bool:
     )
 
 
-class LogIn(AuthenticationForm):  # type: ignore[misc]  # untyped base
+class LogIn(AuthenticationForm):
     """Lets in whom the site lets in. Whoever has no role hears what a wrong password hears."""
 
     error_messages = {
@@ -43,9 +43,10 @@ class LogIn(AuthenticationForm):  # type: ignore[misc]  # untyped base
             raise self.get_invalid_login_error()
 
 
-class VigilSite(UnfoldAdminSite):  # type: ignore[misc]  # untyped base
+class VigilSite(UnfoldAdminSite):
     login_form = LogIn
     index_title = "Trial"
+    logout_template = "admin/vigil/logged_out.html"
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)

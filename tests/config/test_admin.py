@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from dosing.services.dispensing import dispense_kit
+from events.acting import as_system
 from events.history import history_model
 from events.models import Delivery, OutboxEvent
 from patients.models import AdverseEvent, ResponseAssessment, Subject
@@ -15,6 +16,7 @@ from patients.rules.partial_dates import PartialDate
 from patients.services.adverse_events import record_adverse_event
 from patients.services.response import record_response
 from patients.services.visits import record_contact, record_visit
+from reporting.models import SafetySummary
 from tests.factories import NOW, TODAY, Study, user
 from tests.marks import on_postgres
 from trials.admin_site import site
@@ -38,7 +40,7 @@ SUBJECT_LISTS = {
     "reporting_notice",
 }
 NEEDS = {
-    **dict.fromkeys(SUBJECT_LISTS, {Permission.READ_SUBJECTS}),
+    **{name: {Permission.READ_SUBJECTS} for name in SUBJECT_LISTS},
     "reporting_safetysummary": {Permission.READ_SAFETY},
     "events_outboxevent": {Permission.READ_HISTORY},
     "events_delivery": {Permission.MANAGE_DELIVERIES},
@@ -540,6 +542,22 @@ def test_the_subjects_page_lists_every_reason_of_the_closed_gate(study):
 
     codes = {reason.code for reason in gate.reasons}
     assert {"dose_decision_missing", "counselling_missing", "risk_category_missing"} <= codes
+
+
+def test_a_safety_summary_is_read_as_tables(study):
+    with as_system():
+        summary = SafetySummary.objects.create(
+            trial=study.trial, period_start=TODAY, period_end=TODAY, as_known_at=NOW,
+            content={"by_soc": [{"soc": "Skin <i>", "events": 2}], "remarks": ["none"]},
+            digest="0" * 64, written_by="vigil", written_at=NOW,
+        )  # fmt: skip
+    address = reverse("admin:reporting_safetysummary_change", args=[summary.pk])
+
+    text = logged_in(study.people[Role.SAFETY_OFFICER]).get(address).content.decode()
+
+    assert "<th>Events</th>" in text
+    assert "Skin &lt;i&gt;" in text
+    assert logged_in(study.coordinator).get(address).status_code == 403
 
 
 def test_the_row_history_is_for_those_who_may_read_it(study):

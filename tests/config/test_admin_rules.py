@@ -132,5 +132,5 @@ def test_a_summary_is_told_whatever_its_keys_are():
     assert facts["facts"] == {"Subjects": 12}
     assert table["names"] == ["Soc", "Events", "Grade 3"]
     assert table["rows"] == [["Skin", 2, ""], ["Eye", "", 1]]
-    assert remarks["items"] == ["none"]
+    assert remarks["lines"] == ["none"]
     assert exposure["parts"] == [{"title": "", "facts": {"Cycles": 40}}]

@@ -157,7 +157,9 @@ def test_every_model_of_a_clinical_app_keeps_its_history():
 
 
 def test_nothing_clinical_can_be_deleted():
-    clinical = [model for model in managed_models() if model._meta.app_label in ("patients", "dosing")]
+    clinical = [
+        model for model in managed_models() if model._meta.app_label in ("patients", "dosing")
+    ]
 
     assert {model.__name__ for model in clinical if "DELETE" in rights(model)} == set()
 
@@ -186,7 +188,8 @@ def test_the_application_cannot_borrow_a_history_trigger_to_write_history():
 def test_no_log_in_may_call_a_trigger_function_of_the_owner(login):
     functions = column(
         "SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
-        " WHERE n.nspname = 'public' AND p.prosecdef AND has_function_privilege(%s, p.oid, 'EXECUTE')",
+        " WHERE n.nspname = 'public' AND p.prosecdef"
+        " AND has_function_privilege(%s, p.oid, 'EXECUTE')",
         login,
     )
 
@@ -210,8 +213,10 @@ def test_insert_only_rows_are_neither_changed_nor_deleted():
         "ALTER TABLE patients_subject ADD COLUMN arm text",
         "ALTER TABLE patients_subject DISABLE TRIGGER USER",
         "DROP TABLE patients_subject CASCADE",
-        "CREATE TRIGGER mine BEFORE INSERT ON patients_subject FOR EACH ROW"
-        " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        (
+            "CREATE TRIGGER mine BEFORE INSERT ON patients_subject FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+        ),
         "SET session_replication_role = 'replica'",
         "SET ROLE vigil_owner",
         "SET ROLE vigil_sealed",

@@ -164,11 +164,16 @@ def test_the_development_key_is_made_once_and_for_its_owner_alone(tmp_path, monk
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["secret-key"]
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]"])
-def test_without_embedded_servers_nothing_is_known_of_them(tmp_path, monkeypatch, text):
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_damaged_file_of_the_embedded_servers_tells_nothing(tmp_path, monkeypatch, text):
     monkeypatch.setattr(env, "STATE", tmp_path)
-    if text is not None:
-        (tmp_path / "servers.json").write_text(text)
+    (tmp_path / "servers.json").write_text(text)
+
+    assert env.embedded() == {}
+
+
+def test_without_embedded_servers_nothing_is_known_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(env, "STATE", tmp_path)
 
     assert env.embedded() == {}
 

@@ -57,10 +57,8 @@ def prepare(study, subject, *, cycle, at, dose_mg="5"):
 
 
 def stock(study, number, *, arm="L", dose_mg="5", expires_on=TODAY + FULL, site="DE-01"):
-    supply_kits(
-        trial="CLLM1", site=site, by=study.supplier, at=NOW,
-        kits=[{"number": number, "dose_mg": Decimal(dose_mg), "arm": arm, "expires_on": expires_on}],
-    )  # fmt: skip
+    kit = {"number": number, "dose_mg": Decimal(dose_mg), "arm": arm, "expires_on": expires_on}
+    supply_kits(trial="CLLM1", site=site, kits=[kit], by=study.supplier, at=NOW)
 
 
 def refused(error, act, *args, **how):

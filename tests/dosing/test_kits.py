@@ -35,9 +35,7 @@ def kit(number="300001", **changed):
 
 
 def supply(study, *kits, site="DE-01", by=None):
-    return supply_kits(
-        trial="CLLM1", site=site, kits=list(kits), by=by or study.supplier, at=NOW
-    )
+    return supply_kits(trial="CLLM1", site=site, kits=list(kits), by=by or study.supplier, at=NOW)
 
 
 def sealed_contents():

@@ -40,7 +40,7 @@ def woman(study):
     return study.woman_ready_for_first_kit()
 
 
-def tested(study, woman, *instants, result="negative"):
+def samples(study, woman, *instants, result="negative"):
     for taken_at in instants:
         study.pregnancy_test(woman, taken_at=taken_at, result=result)
 
@@ -87,7 +87,7 @@ def refused(error, act, *args, **how):
 
 
 def test_two_negative_tests_in_time_open_the_gate(study, woman):
-    tested(study, woman, FIRST, NOW - 2 * HOUR)
+    samples(study, woman, FIRST, NOW - 2 * HOUR)
 
     assert dispense(study, woman).subject == woman
 
@@ -99,27 +99,27 @@ def test_without_tests_the_gate_is_shut(study, woman):
 
 
 def test_a_test_24_hours_before_the_prescription_is_in_time(study, woman):
-    tested(study, woman, FIRST, NOW - 24 * HOUR)
+    samples(study, woman, FIRST, NOW - 24 * HOUR)
 
     assert dispense(study, woman)
 
 
 def test_a_test_a_second_earlier_is_not(study, woman):
-    tested(study, woman, FIRST, NOW - 24 * HOUR - SECOND)
+    samples(study, woman, FIRST, NOW - 24 * HOUR - SECOND)
 
     assert refused(GateClosed, dispense, study, woman) == {"second_pregnancy_test_missing"}
 
 
 @pytest.mark.parametrize("days", [10, 14])
 def test_the_first_test_is_10_to_14_days_old(study, woman, days):
-    tested(study, woman, NOW - days * DAY, NOW)
+    samples(study, woman, NOW - days * DAY, NOW)
 
     assert dispense(study, woman)
 
 
 @pytest.mark.parametrize("days", [9, 15])
 def test_a_first_test_of_another_age_does_not_count(study, woman, days):
-    tested(study, woman, NOW - days * DAY, NOW)
+    samples(study, woman, NOW - days * DAY, NOW)
 
     assert refused(GateClosed, dispense, study, woman) == {"first_pregnancy_test_missing"}
 
@@ -128,34 +128,34 @@ def test_a_first_test_of_another_age_does_not_count(study, woman, days):
 def test_a_positive_test_shuts_the_gate_and_a_later_negative_does_not_reopen_it(
     study, woman, result
 ):
-    tested(study, woman, FIRST, NOW - 3 * HOUR)
-    tested(study, woman, NOW - 2 * HOUR, result=result)
-    tested(study, woman, NOW - HOUR, NOW)
+    samples(study, woman, FIRST, NOW - 3 * HOUR)
+    samples(study, woman, NOW - 2 * HOUR, result=result)
+    samples(study, woman, NOW - HOUR, NOW)
 
     assert refused(GateClosed, dispense, study, woman) == {f"pregnancy_test_{result}"}
 
 
 def test_a_positive_test_recorded_late_shuts_the_gate_all_the_same(study, woman):
-    tested(study, woman, FIRST, NOW - HOUR)
-    tested(study, woman, NOW - 5 * DAY, result="positive")
+    samples(study, woman, FIRST, NOW - HOUR)
+    samples(study, woman, NOW - 5 * DAY, result="positive")
 
     assert refused(GateClosed, dispense, study, woman) == {"pregnancy_test_positive"}
 
 
 def test_the_gate_is_shut_before_anybody_is_told(study, woman):
-    tested(study, woman, FIRST, NOW - HOUR)
-    tested(study, woman, NOW, result="positive")
+    samples(study, woman, FIRST, NOW - HOUR)
+    samples(study, woman, NOW, result="positive")
 
     assert refused(GateClosed, dispense, study, woman) == {"pregnancy_test_positive"}
     assert not Delivery.objects.exclude(delivered_at=None).exists()
 
 
 def test_a_positive_test_and_a_dispensing_at_once_run_one_after_the_other(study, woman):
-    tested(study, woman, FIRST, NOW - HOUR)
+    samples(study, woman, FIRST, NOW - HOUR)
 
     given, test = at_once(
         partial(dispense, study, woman),
-        partial(tested, study, woman, NOW, result="positive"),
+        partial(samples, study, woman, NOW, result="positive"),
     )
 
     assert type(given).__name__ in {"Dispensation", "GateClosed"}
@@ -165,16 +165,14 @@ def test_a_positive_test_and_a_dispensing_at_once_run_one_after_the_other(study,
 
 
 def test_a_test_too_coarse_does_not_count(study, woman):
-    tested(study, woman, FIRST)
+    samples(study, woman, FIRST)
     record_test(study, woman, sensitivity_miu_ml=Decimal("25.01"))
 
     assert refused(GateClosed, dispense, study, woman) == {"second_pregnancy_test_missing"}
 
 
 def test_the_latest_risk_assessment_holds(study, woman):
-    assess(
-        study, woman, natural_menopause_months=24, evidence="letter of 2020", at=NOW + SECOND
-    )
+    assess(study, woman, natural_menopause_months=24, evidence="letter of 2020", at=NOW + SECOND)
 
     assert dispense(study, woman)
 
@@ -220,9 +218,7 @@ def test_a_test_that_cannot_be_is_refused(study):
     assert refused(RecordRefused, record_test, study, subject, taken_at=NOW + SECOND) == {
         "future_instant"
     }
-    assert refused(RecordRefused, record_test, study, study.consented(sex="male")) == {
-        "not_tested"
-    }
+    assert refused(RecordRefused, record_test, study, study.consented(sex="male")) == {"not_tested"}
 
 
 @pytest.mark.parametrize("act", [assess, counsel])

@@ -46,6 +46,4 @@ def ring(number: int = 1, *, stream: str = "bell") -> OutboxEvent:
 
 
 def heard() -> list[str]:
-    return sorted(
-        event.payload["by"] for event in OutboxEvent.objects.filter(type=Heard.type)
-    )
+    return sorted(event.payload["by"] for event in OutboxEvent.objects.filter(type=Heard.type))

@@ -43,6 +43,18 @@ def rename(site, name, **who):
         Site.objects.filter(pk=site.pk).update(name=name)
 
 
+def rename_and_fail(site):
+    with as_system():
+        Site.objects.filter(pk=site.pk).update(name="Renamed")
+        raise RuntimeError("after the write")
+
+
+def as_somebody(actor, act, rows):
+    with transaction.atomic():
+        attribute(actor=actor.username, role="superuser")
+        act(rows)
+
+
 def names(site):
     rows = history_model(Site).objects.filter(pgh_obj_id=site.pk).order_by("pgh_id")
     return list(rows.values_list("pgh_label", "name"))
@@ -143,9 +155,8 @@ def test_a_rolled_back_write_leaves_no_history():
     study = Study(kits=0)
     before = contents()
 
-    with pytest.raises(RuntimeError), as_system():
-        Site.objects.filter(pk=study.site.pk).update(name="Renamed")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        rename_and_fail(study.site)
 
     assert contents() == before
 
@@ -168,9 +179,8 @@ def test_not_even_a_superusers_session_changes_history(act):
     root = user("root", is_staff=True, is_superuser=True)
     before = contents()
 
-    with pytest.raises(Error, match="permission denied"), transaction.atomic():
-        attribute(actor=root.username, role="superuser")
-        act(history_model(Subject).objects)
+    with pytest.raises(Error, match="permission denied"):
+        as_somebody(root, act, history_model(Subject).objects)
 
     assert contents() == before
 
@@ -202,10 +212,7 @@ def test_a_deleted_row_is_gone_from_its_deletion_on_and_there_before():
     study = Study(kits=0)
     subject = study.consented()
     there = now_in_the_database()
-    ask(
-        "SELECT set_config('pghistory.context_metadata', '{}', true);"
-        " DELETE FROM patients_consent"
-    )
+    ask("SELECT set_config('pghistory.context_metadata', '{}', true); DELETE FROM patients_consent")
     consents = subject.consents.model
 
     assert as_known_at(consents, there).count() == 1

@@ -42,6 +42,12 @@ def fail_until_dead(at):
         deliver_all(at + timedelta(days=day))
 
 
+def deliver_and_die(at):
+    with transaction.atomic():
+        deliver_next(at=at)
+        raise KeyboardInterrupt
+
+
 def relay(at):
     """One relay, working until nothing is left."""
     count = 0
@@ -206,9 +212,8 @@ def test_a_delivery_that_one_relay_holds_is_passed_over_by_the_next(now):
 
 def test_a_relay_that_dies_in_the_middle_leaves_its_delivery_to_the_next(now):
     ring()
-    with pytest.raises(KeyboardInterrupt), transaction.atomic():
-        deliver_next(at=now)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        deliver_and_die(now)
 
     assert heard() == []
     deliver_all(now)

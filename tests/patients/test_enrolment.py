@@ -56,9 +56,7 @@ def screen(study, subject, *, on=TODAY, last_cycle_on=TODAY - 90 * DAY, at=NOW, 
 
 
 def randomise(study, subject, *, on=TODAY, by=None):
-    return randomise_subject(
-        subject_id=subject.pk, randomised_on=on, by=by or study.system, at=NOW
-    )
+    return randomise_subject(subject_id=subject.pk, randomised_on=on, by=by or study.system, at=NOW)
 
 
 def refused(error, act, *args, **how):

@@ -103,7 +103,8 @@ def test_the_digest_is_salted_so_that_the_same_list_cannot_be_recognised():
 
 
 @pytest.mark.parametrize(
-    ("entries", "code"), [(ENTRIES[:-10], "list_short"), ([], "list_empty"), (ENTRIES, "list_exists")]
+    ("entries", "code"),
+    [(ENTRIES[:-10], "list_short"), ([], "list_empty"), (ENTRIES, "list_exists")],
 )
 def test_a_refused_list_stores_nothing_not_even_an_access(entries, code):
     study = Study()

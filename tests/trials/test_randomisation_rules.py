@@ -20,8 +20,7 @@ def problems(entries):
 
 def days(on, *, replay):
     return [
-        reason.code
-        for reason in day_reasons(on, today=TODAY, replay=replay, field="randomised_on")
+        reason.code for reason in day_reasons(on, today=TODAY, replay=replay, field="randomised_on")
     ]
 
 

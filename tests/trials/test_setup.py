@@ -183,4 +183,6 @@ def test_a_role_given_twice_at_once_is_held_once():
 
     at_once(lambda: give(study, newcomer), lambda: give(study, newcomer))
 
-    assert column("SELECT count(*) FROM trials_roleassignment WHERE user_id = %s", newcomer.pk) == [1]
+    assert column("SELECT count(*) FROM trials_roleassignment WHERE user_id = %s", newcomer.pk) == [
+        1
+    ]

@@ -54,7 +54,8 @@ def opens(study, **how):
     try:
         return bool(access_of(study, **how))
     except Error as error:
-        assert "no role in force allows this purpose" in str(error)
+        if "no role in force allows this purpose" not in str(error):
+            raise
         return False
 
 
@@ -108,7 +109,9 @@ def test_an_access_is_written_before_it_is_used_and_names_who_and_why(study):
 @pytest.mark.parametrize("purpose", [*PURPOSES, "curiosity", ""])
 def test_a_purpose_opens_for_the_roles_it_is_meant_for_and_no_other(study, purpose):
     opened = {
-        role for role, person in study.people.items() if opens(study, purpose=purpose, person=person)
+        role
+        for role, person in study.people.items()
+        if opens(study, purpose=purpose, person=person)
     }
 
     assert opened == {role for role, for_ in ALLOWED if for_ == purpose}
@@ -301,20 +304,21 @@ def one_of_everything(study):
     drain()
 
 
+def naming_an_arm(tables):
+    return {name for name, rows in tables.items() if "QXACT" in rows or "QXCTRL" in rows}
+
+
 def test_no_public_table_holds_an_arm_apart_from_the_protocol_itself():
-    """The protocol's text names both arms for everybody; which subject is in which, nothing does."""
+    """The protocol's text names both arms for everybody; nothing says who is in which."""
     one_of_everything(Study(arms=("QXACT", "QXCTRL")))
 
     public, secret = contents("public"), contents("sealed")
 
-    assert {name for name, rows in public.items() if "QX" in rows} == {
+    assert naming_an_arm(public) == {
         "public.trials_protocolversion",
         "public.trials_protocolversionhistory",
     }
-    assert {name for name, rows in secret.items() if "QX" in rows} == {
-        "sealed.slot",
-        "sealed.kit_content",
-    }
+    assert naming_an_arm(secret) == {"sealed.slot", "sealed.kit_content"}
     assert len(public) > 20
 
 

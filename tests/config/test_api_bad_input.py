@@ -1,0 +1,459 @@
+"""What is not in the expected form gets a problem that names it, and nothing is half written."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from patients.models import AdverseEvent, FurtherTreatment
+from tests.factories import Study
+from tests.interface import (
+    DAY,
+    EVENT,
+    KITS,
+    LIST,
+    NOUNS,
+    SCREENING,
+    SUBJECT,
+    caller_for,
+    fields_of,
+    noun,
+    reasons_of,
+)
+from tests.marks import on_postgres
+from tests.postgres import contents
+from trials.models import Trial
+
+
+pytestmark = on_postgres
+
+HALF_A_FIELD = [{}, [], [[]], {"a": 1}, 10**40, 5.5, float(5)]
+NEVER = {
+    bool: ["true", "false", "no", "f", "", 0, 1, *HALF_A_FIELD],
+    int: ["5", "٥", "", "five", True, False, -1, *HALF_A_FIELD],
+    str: [5, 0, True, False, "\x00", "", "x" * 5000, *HALF_A_FIELD],
+    list: ["", "x", 5, True, [5], [None], [True], [{}], ["\x00"], {"a": 1}, {}, 5.5],
+    type(None): [5, 0, True, "\x00", "x" * 5000, *HALF_A_FIELD],
+}
+MAY_BE_EMPTY = {"reason", "narrative", "evidence"}
+
+
+@pytest.fixture
+def study(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path
+    return Study(conduct=Trial.Conduct.REPLAY, kits=0)
+
+
+@pytest.fixture
+def system(study):
+    return caller_for(study.system)
+
+
+@pytest.fixture
+def event_path(study):
+    return noun("adverse-events").path(study.consented())
+
+
+# --- The body as a whole ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"{}x",
+        b"[]",
+        b"7",
+        b"null",
+        b"true",
+        b'"text"',
+        b"\xff\xfe{}",
+        b"\xef\xbb\xbf{}",
+        b'{"term": "caf\xe9"}',
+        b'{"a": NaN}',
+        b'{"a": Infinity}',
+        b'{"a": -Infinity}',
+        b'{"grade": 1, "grade": 5}',
+        b'{"a": {"b": 1, "b": 2}}',
+        b'{"term": "\\ud800"}',
+        b'{"\\udfff": 1}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+        b"{'a': 1}",
+        b'{"a": 1,}',
+    ],
+    ids=lambda content: repr(content[:24]),
+)
+def test_a_body_that_is_no_object_of_json_is_refused(system, event_path, content):
+    before = contents()
+
+    answer = system.raw(event_path, content)
+
+    assert answer.status_code == 400
+    assert fields_of(answer) <= {"body", *EVENT}
+    assert reasons_of(answer)
+    assert contents() == before
+
+
+def test_a_body_of_the_largest_size_is_read_and_one_byte_more_is_not(system, event_path, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = len(content := json.dumps(EVENT).encode())
+
+    fits = system.raw(event_path, content)
+    before = contents()
+    too_large = system.raw(event_path, content + b" ")
+
+    assert (fits.status_code, too_large.status_code) == (201, 413)
+    assert too_large.json()["code"] == "too_large"
+    assert contents() == before
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "²", "1e3", "9" * 40])
+def test_a_length_that_is_no_number_is_refused(system, event_path, length):
+    answer = system.client.post(
+        f"/api/v1{event_path}", b"{}", "application/json", CONTENT_LENGTH=length,
+        headers=system.headers,
+    )  # fmt: skip
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/json; charset=utf-16",
+        "application/json; charset=latin-1",
+        "application/json; charset=zip",
+        "application/json; charset=rot13",
+    ],
+)
+def test_a_body_that_is_not_json_in_utf8_is_refused(system, event_path, content_type):
+    before = contents()
+
+    answer = system.raw(event_path, json.dumps(EVENT), content_type=content_type)
+
+    assert answer.status_code == 415
+    assert answer.json()["code"] == "unsupported_media_type"
+    assert contents() == before
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=UTF-8"])
+def test_json_in_utf8_is_read(system, event_path, content_type):
+    answer = system.raw(event_path, json.dumps(EVENT), content_type=content_type)
+
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_nothing_is_edited_or_removed(study, system, event_path, method):
+    before = contents()
+
+    answers = [
+        getattr(system.client, method)(f"/api/v1{path}", headers=system.headers)
+        for path in (event_path, "/subjects", "/trials", "/kit-supplies", "/events")
+    ]
+
+    assert {answer.status_code for answer in answers} == {405}
+    assert all(answer["Allow"] for answer in answers)
+    assert all(answer.json()["code"] == "method_not_allowed" for answer in answers)
+    assert contents() == before
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/subjects/7/visits", "/subjects/x", "/trials/"])
+def test_a_wrong_address_is_answered_with_a_problem(system, path):
+    answer = system.get(path)
+
+    assert answer.status_code == 404
+    assert reasons_of(answer) == set()
+
+
+@pytest.mark.parametrize(
+    "query", ["number=%zz", "number=%00", "number=%ED%A0%80", 'number="<x>', "page_size=x&page=1"]
+)
+def test_an_odd_query_is_no_fault_of_ours(system, query):
+    answer = system.client.get("/api/v1/subjects", QUERY_STRING=query, headers=system.headers)
+
+    assert answer.status_code in {200, 400}
+
+
+def test_another_language_than_json_is_not_answered(system):
+    answer = system.get("/subjects", Accept="text/csv")
+
+    assert answer.status_code == 406
+    assert answer.json()["code"] == "not_acceptable"
+
+
+# --- Fields -----------------------------------------------------------------------------------
+
+
+def never_taken(body):
+    """Return each body in which one field holds what it never can, and the field's name."""
+    return [
+        ({**body, name: wrong}, name)
+        for name, value in body.items()
+        for wrong in NEVER[type(value)]
+        if not (wrong == "" and name in MAY_BE_EMPTY)
+    ]
+
+
+@pytest.mark.parametrize("noun", NOUNS, ids=str)
+def test_wrong_types_are_refused_by_the_fields_name(study, system, noun):
+    path = noun.path(noun.subject(study))
+    before = contents()
+
+    answers = [(name, system.post(path, body)) for body, name in never_taken(noun.body)]
+
+    assert [(name, a.json()) for name, a in answers if a.status_code != 400] == []
+    named = [(name, {field.split(".")[0] for field in fields_of(a)}) for name, a in answers]
+    assert [pair for pair in named if pair[1] != {pair[0]}] == []
+    assert contents() == before
+
+
+@pytest.mark.parametrize("noun", NOUNS, ids=str)
+def test_unknown_and_missing_fields_are_refused_by_name(study, system, noun):
+    path = noun.path(noun.subject(study))
+    before = contents()
+
+    unknown = system.post(path, {**noun.body, "arm": "L", "id": "x", "": 1})
+    nothing = system.post(path, {})
+
+    assert (unknown.status_code, nothing.status_code) == (400, 400)
+    assert fields_of(unknown) == {"arm", "id", "body"}
+    assert fields_of(nothing) <= set(noun.body)
+    assert contents() == before
+
+
+def refused_alone(system, path, body, name, wrong):
+    """Return the reasons for one wrong value, each of them naming its field."""
+    answer = system.post(path, {**body, name: wrong})
+    assert answer.status_code == 400, (name, wrong, answer.content)
+    assert {field.split(".")[0] for field in fields_of(answer)} == {name}
+    return answer
+
+
+NO_DAY = ["2014-02-30", "2014-13-01", "2014-00-10", "2014-1-5", "20140309", "2014-W10-7", "2014-069",
+          "٢٠١٤-٠٣-٠٩", "2014-03-09T00:00:00Z", "09.03.2014", "0000-01-01", "0001-01-01",
+          "1899-12-31", "2201-01-01", "9999-12-31", "10000-01-01", "-2014-03-09", "2014-03", "now",
+          " 2014-03-09", "2014-03-09\n"]  # fmt: skip
+NO_PARTIAL_DATE = [
+    *(day for day in NO_DAY if day != "2014-03"), "2014-13", "2014-00", "0000", "0001", "1899",
+    "2201", "9999", "14", "2014-", "2014-3", "201403", "٢٠١٤", "2014-03-", "2014/03",
+]  # fmt: skip
+NO_INSTANT = ["2026-03-10T08:30:00", "2026-03-10", "2026-03-10 08:30:00+01:00", "08:30:00+01:00",
+              "20260310T083000Z", "2026-03-10T08:30:00+25:00", "2026-03-10T24:30:00Z",
+              "2026-03-10T08:60:00Z", "2026-02-30T08:30:00Z", "2026-03-10T08:30:00 Europe/Berlin",
+              "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00",
+              "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "1899-12-31T23:59:59Z",
+              "2201-01-01T00:00:00Z", "٢٠٢٦-٠٣-١٠T08:30:00Z", "1773131400"]  # fmt: skip
+NO_DECIMAL = ["", "-1", "-0", "+1", "1e2", "1E-2", "1,5", ".5", "5.", "1_000", "٥", "NaN", "sNaN",
+              "Infinity", "-Infinity", "0x10", "2.12345", "1234567890", "9" * 5000, " 1", "1 2",
+              2.1, 2, True, float("1e308")]  # fmt: skip
+
+
+def test_a_day_that_is_in_no_calendar_or_century_is_refused(system, event_path):
+    path = event_path.replace("adverse-events", "visits")
+    before = contents()
+
+    for wrong in NO_DAY:
+        refused_alone(system, path, noun("visits").body, "visited_on", wrong)
+
+    assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("adverse-events", "started_on"),
+        ("adverse-events", "ended_on"),
+        ("deaths", "died_on"),
+        ("further-treatments", "started_on"),
+    ],
+)
+def test_a_partial_date_that_is_in_no_calendar_is_refused(system, event_path, name, field):
+    path = event_path.replace("adverse-events", name)
+    before = contents()
+
+    for wrong in NO_PARTIAL_DATE:
+        refused_alone(system, path, noun(name).body, field, wrong)
+
+    assert contents() == before
+
+
+@pytest.mark.parametrize("told", ["2026", "2026-03", "2026-03-09"])
+def test_a_partial_date_is_kept_as_it_was_told(system, event_path, told):
+    answer = system.post(event_path, {**EVENT, "started_on": told})
+
+    assert answer.json()["started_on"] == told
+    assert AdverseEvent.objects.get().started_on == told
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("pregnancy-tests", "taken_at"), ("dispensations", "prescribed_at")]
+)
+def test_an_instant_without_its_offset_or_out_of_time_is_refused(study, system, name, field):
+    path = noun(name).path(study.consented(sex="female"))
+    before = contents()
+
+    for wrong in NO_INSTANT:
+        refused_alone(system, path, noun(name).body, field, wrong)
+
+    assert contents() == before
+
+
+@pytest.mark.parametrize("sent", ["2026-03-10T08:30:00+01:00", "2026-03-10T07:30Z"])
+def test_an_instant_is_the_same_at_every_offset(study, system, sent):
+    tests = noun("pregnancy-tests")
+    path = tests.path(tests.subject(study))
+
+    answer = system.post(path, {**tests.body, "taken_at": sent})
+
+    assert answer.json()["taken_at"] == "2026-03-10T07:30:00Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("screenings", "mrd_level"),
+        ("screenings", "anc_10e9_l"),
+        ("screenings", "platelets_10e9_l"),
+        ("screenings", "creatinine_clearance_ml_min"),
+        ("pregnancy-tests", "sensitivity_miu_ml"),
+        ("dose-decisions", "dose_mg"),
+    ],
+)
+def test_a_number_that_is_no_decimal_text_is_refused(study, system, name, field):
+    path = noun(name).path(study.consented(sex="female"))
+    before = contents()
+    fits = {"2.12345"} if field == "mrd_level" else set()
+
+    for wrong in NO_DECIMAL:
+        if wrong not in fits:
+            refused_alone(system, path, noun(name).body, field, wrong)
+
+    assert contents() == before
+
+
+def test_what_is_wrong_inside_a_list_is_named_with_its_place(study, system):
+    labs = noun("labs")
+    path = labs.path(labs.subject(study))
+    good = {"analyte": "anc", "value": "2.1", "unit": "10^9/L"}
+    before = contents()
+
+    def named(*results):
+        return fields_of(system.post(path, {**labs.body, "results": list(results)}))
+
+    assert named(good, {**good, "value": "-1"}) == {"results.1.value"}
+    assert named(good, {**good, "arm": "L"}) == {"results.1.arm"}
+    assert named(good, "x") == {"results.1"}
+    assert named({**good, "analyte": "hb"}, {**good, "value": 2.1}) == {
+        "results.0.analyte",
+        "results.1.value",
+    }
+    assert named() == {"results"}
+    assert named(*[good] * 4) == {"results"}
+    assert fields_of(
+        system.post(path.replace("labs", "screenings"), {**SCREENING, "exclusions": ["hiv", 5]})
+    ) == {"exclusions.1"}
+    assert contents() == before
+
+
+# --- What a rule says -------------------------------------------------------------------------
+
+
+FUTURE_DAYS = [
+    (one.name, name)
+    for one in NOUNS
+    for name, value in one.body.items()
+    if value == DAY and one.stage in {"enrolled", "consented", "randomised"}
+]
+
+
+@pytest.mark.parametrize(("name", "field"), FUTURE_DAYS)
+def test_no_day_lies_in_the_future(study, system, name, field):
+    one = noun(name)
+    path = one.path(one.subject(study))
+    tomorrow = study.site.local_day(timezone.now()) + timedelta(1)
+    before = contents()
+
+    answer = system.post(path, {**one.body, field: tomorrow}, key="tomorrow")
+
+    after = contents()
+    after.pop("public.events_idempotencyrecord")
+    assert answer.status_code == 409
+    assert ("", "future_day") in reasons_of(answer)
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("trial", "site"),
+    [("CLLM1", "DE-99"), ("CLLM2", "DE-01"), ("cllm1", "DE-01"), ("CLLM1", "DE-02"), ("%", "_")],
+)
+def test_a_trial_or_site_that_is_not_yours_is_not_there(study, system, trial, site):
+    study.add_site("DE-02")
+    supplier = caller_for(study.supplier)
+    before = contents()
+
+    enrolled = system.post("/subjects", {**SUBJECT, "trial": trial, "site": site})
+    supplied = supplier.post("/kit-supplies", {**KITS, "trial": trial, "site": site})
+
+    assert enrolled.status_code == 404
+    assert supplied.status_code == (201 if (trial, site) == ("CLLM1", "DE-02") else 404)
+    assert supplied.status_code == 201 or contents() == before
+
+
+def test_a_screening_with_an_exclusion_of_another_protocol_is_refused(study, system):
+    screenings = noun("screenings")
+    path = screenings.path(screenings.subject(study))
+
+    answer = system.post(path, {**SCREENING, "exclusions": ["hiv", "no_such"]})
+
+    assert answer.status_code == 409
+    assert reasons_of(answer) == {("", "unknown_exclusion")}
+
+
+def test_text_is_kept_as_it_was_given(study, system):
+    treatments = noun("further-treatments")
+    path = treatments.path(treatments.subject(study))
+    odd = "x'); DROP TABLE patients_subject; -- <script>alert(1)</script> %s {0} é 𝒳 \u202e \x07"
+
+    answer = system.post(path, {**treatments.body, "regimen": odd})
+
+    assert answer.status_code == 201
+    assert answer.json()["regimen"] == odd
+    assert FurtherTreatment.objects.get().regimen == odd
+
+
+def test_kits_and_lists_are_judged_whole(study, system):
+    supplier, statistician = caller_for(study.supplier), caller_for(study.statistician)
+    kit = KITS["kits"][0]
+    before = contents()
+
+    bad_kits = [
+        {**kit, "number": "kit 1"},
+        {**kit, "number": "KIT-1\n\n"},
+        {**kit, "dose_mg": 5},
+        {**kit, "expires_on": "2030"},
+        {**kit, "arm": None},
+        kit["number"],
+        None,
+    ]
+    kits = supplier.post("/kit-supplies", {**KITS, "kits": [kit, *bad_kits[:1], *bad_kits[2:]]})
+    none = supplier.post("/kit-supplies", {**KITS, "kits": []})
+    entries = statistician.post("/randomisation-lists", {**LIST, "entries": [{"arm": 1}, 5, None]})
+
+    assert [answer.status_code for answer in (kits, none, entries)] == [400, 400, 400]
+    assert fields_of(kits) == {
+        "kits.1.number", "kits.2.dose_mg", "kits.3.expires_on", "kits.4.arm", "kits.5", "kits.6",
+    }  # fmt: skip
+    assert fields_of(none) == {"kits"}
+    assert fields_of(entries) == {
+        "entries.0.arm", "entries.0.stratum", "entries.1", "entries.2",
+    }  # fmt: skip
+    assert contents() == before
