@@ -6,6 +6,7 @@ variable without a meaning stops the printing.
 
 import ast
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -126,7 +127,12 @@ def _sources(*folders: str) -> Iterator[tuple[str, ast.Module]]:
             parts = path.relative_to(ROOT).with_suffix("").parts
             if "migrations" in parts or (folders and not set(folders) & set(parts)):
                 continue
-            yield ".".join(parts).removesuffix(".__init__"), ast.parse(path.read_text())
+            yield ".".join(parts).removesuffix(".__init__"), _parsed(path)
+
+
+@functools.cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def public_functions(*folders: str) -> Functions:
@@ -516,12 +522,12 @@ def states_page() -> str:
         "The fixed words of records and reports. The first column is what is stored and sent; it "
         "does not change."
     )
-    stored = choices(TextChoices)
+    stored, reasons = choices(TextChoices), reason_families()
     known = {tuple(each.value for each in _members(family)) for family in stored.values()}
     said = {
         name: family
         for name, family in choices(StrEnum).items()
-        if name not in reason_families()
+        if name not in reasons
         and not name.startswith("trials.permissions.")
         and tuple(each.value for each in _members(family)) not in known
     }

@@ -17,11 +17,12 @@ def ask(statement: str, *values: Any, login: str = "owner") -> list[tuple]:
 
 
 def denied(statement: str, *values: Any, login: str = "default") -> bool:
-    """Return whether PostgreSQL itself refuses a statement for want of a privilege."""
+    """Return whether PostgreSQL refuses a statement for want of a right, and no function of ours."""
     try:
         ask(statement, *values, login=login)
     except Error as error:
-        return isinstance(error.__cause__, InsufficientPrivilege)
+        refused = str(error).startswith(("permission denied", "must be owner"))
+        return refused and isinstance(error.__cause__, InsufficientPrivilege)
     return False
 
 

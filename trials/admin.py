@@ -46,7 +46,7 @@ class SiteAdmin(ReadOnlyAdmin):
         )
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        held = (Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL)
+        held = (Permission.READ_HISTORY, Permission.MANAGE_TRIAL)
         return any(_user(request).may(permission) for permission in held)
 
 
@@ -54,7 +54,7 @@ class SiteAdmin(ReadOnlyAdmin):
 class ProtocolVersionAdmin(ReadOnlyAdmin):
     """Every protocol file in force once, for those who read its trial's subjects or set it up."""
 
-    read_permission = Permission.READ_SUBJECTS
+    read_permission = Permission.READ_HISTORY  # it tells the block size
     list_display = ("trial", "version", "activated_at", "activated_by", "short_digest")
     list_select_related = ("trial", "activated_by")
     fields = ("trial", "version", "activated_at", "activated_by", "digest", "file")
@@ -72,7 +72,7 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
         return ProtocolVersion.objects.filter(trial__in=Trial.objects.visible_to(_user(request)))
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        held = (Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL)
+        held = (Permission.READ_HISTORY, Permission.MANAGE_TRIAL)
         return any(_user(request).may(permission) for permission in held)
 
 

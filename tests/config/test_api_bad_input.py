@@ -24,6 +24,7 @@ from tests.interface import (
 from tests.marks import on_postgres
 from tests.postgres import contents
 from trials.models import Trial
+from trials.permissions import Role
 
 
 pytestmark = on_postgres
@@ -58,44 +59,42 @@ def event_path(study):
 # --- The body as a whole ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b"{}x",
-        b"[]",
-        b"7",
-        b"null",
-        b"true",
-        b'"text"',
-        b"\xff\xfe{}",
-        b"\xef\xbb\xbf{}",
-        b'{"term": "caf\xe9"}',
-        b'{"a": NaN}',
-        b'{"a": Infinity}',
-        b'{"a": -Infinity}',
-        b'{"grade": 1, "grade": 5}',
-        b'{"a": {"b": 1, "b": 2}}',
-        b'{"term": "\\ud800"}',
-        b'{"\\udfff": 1}',
-        b'{"a": ' + b"9" * 5000 + b"}",
-        b"[" * 100_000,
-        b"[" * 100_000 + b"]" * 100_000,
-        b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
-        b"{'a': 1}",
-        b'{"a": 1,}',
-    ],
-    ids=lambda content: repr(content[:24]),
-)
-def test_a_body_that_is_no_object_of_json_is_refused(system, event_path, content):
+NO_OBJECT = [
+    b"",
+    b"{",
+    b"{}x",
+    b"[]",
+    b"7",
+    b"null",
+    b"true",
+    b'"text"',
+    b"\xff\xfe{}",
+    b"\xef\xbb\xbf{}",
+    b'{"term": "caf\xe9"}',
+    b'{"a": NaN}',
+    b'{"a": Infinity}',
+    b'{"a": -Infinity}',
+    b'{"grade": 1, "grade": 5}',
+    b'{"a": {"b": 1, "b": 2}}',
+    b'{"term": "\\ud800"}',
+    b'{"\\udfff": 1}',
+    b'{"a": ' + b"9" * 5000 + b"}",
+    b"[" * 100_000,
+    b"[" * 100_000 + b"]" * 100_000,
+    b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+    b"{'a': 1}",
+    b'{"a": 1,}',
+]
+
+
+def test_a_body_that_is_no_object_of_json_is_refused(system, event_path):
     before = contents()
 
-    answer = system.raw(event_path, content)
+    answers = [(content[:24], system.raw(event_path, content)) for content in NO_OBJECT]
 
-    assert answer.status_code == 400
-    assert fields_of(answer) <= {"body", *EVENT}
-    assert reasons_of(answer)
+    assert [(start, a.content) for start, a in answers if a.status_code != 400] == []
+    assert all(reasons_of(answer) for _, answer in answers)
+    assert {start for start, a in answers if fields_of(a) != {"body"}} == {b""}
     assert contents() == before
 
 
@@ -111,7 +110,7 @@ def test_a_body_of_the_largest_size_is_read_and_one_byte_more_is_not(system, eve
     assert contents() == before
 
 
-@pytest.mark.parametrize("length", ["x", "-1", "²", "1e3", "9" * 40])
+@pytest.mark.parametrize("length", ["x", "²", "9" * 40])
 def test_a_length_that_is_no_number_is_refused(system, event_path, length):
     answer = system.client.post(
         f"/api/v1{event_path}", b"{}", "application/json", CONTENT_LENGTH=length,
@@ -121,26 +120,26 @@ def test_a_length_that_is_no_number_is_refused(system, event_path, length):
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "application/xml",
-        "application/json; charset=utf-16",
-        "application/json; charset=latin-1",
-        "application/json; charset=zip",
-        "application/json; charset=rot13",
-    ],
-)
-def test_a_body_that_is_not_json_in_utf8_is_refused(system, event_path, content_type):
+NO_JSON = [
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/xml",
+    "application/json; charset=utf-16",
+    "application/json; charset=latin-1",
+    "application/json; charset=zip",
+    "application/json; charset=rot13",
+]
+
+
+def test_a_body_that_is_not_json_in_utf8_is_refused(system, event_path):
+    content = json.dumps(EVENT)
     before = contents()
 
-    answer = system.raw(event_path, json.dumps(EVENT), content_type=content_type)
+    answers = [system.raw(event_path, content, content_type=one) for one in NO_JSON]
 
-    assert answer.status_code == 415
-    assert answer.json()["code"] == "unsupported_media_type"
+    assert [answer.status_code for answer in answers] == [415] * len(NO_JSON)
+    assert {answer.json()["code"] for answer in answers} == {"unsupported_media_type"}
     assert contents() == before
 
 
@@ -151,13 +150,14 @@ def test_json_in_utf8_is_read(system, event_path, content_type):
     assert answer.status_code == 201
 
 
-@pytest.mark.parametrize("method", ["put", "patch", "delete"])
-def test_nothing_is_edited_or_removed(study, system, event_path, method):
+def test_nothing_is_edited_or_removed(system, event_path):
+    paths = (event_path, "/subjects", "/trials", "/kit-supplies", "/events")
     before = contents()
 
     answers = [
-        getattr(system.client, method)(f"/api/v1{path}", headers=system.headers)
-        for path in (event_path, "/subjects", "/trials", "/kit-supplies", "/events")
+        system.client.generic(method, f"/api/v1{path}", headers=system.headers)
+        for method in ("PUT", "PATCH", "DELETE")
+        for path in paths
     ]
 
     assert {answer.status_code for answer in answers} == {405}
@@ -166,7 +166,15 @@ def test_nothing_is_edited_or_removed(study, system, event_path, method):
     assert contents() == before
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/subjects/7/visits", "/subjects/x", "/trials/"])
+def test_every_address_says_what_it_takes(system, event_path):
+    paths = (event_path, "/subjects", "/trials", "/kits", "/kit-supplies", "/events?trial=CLLM1")
+
+    answers = [system.client.options(f"/api/v1{p}", headers=system.headers) for p in paths]
+
+    assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/subjects/7/visits", "/trials/"])
 def test_a_wrong_address_is_answered_with_a_problem(system, path):
     answer = system.get(path)
 
@@ -174,13 +182,25 @@ def test_a_wrong_address_is_answered_with_a_problem(system, path):
     assert reasons_of(answer) == set()
 
 
-@pytest.mark.parametrize(
-    "query", ["number=%zz", "number=%00", "number=%ED%A0%80", 'number="<x>', "page_size=x&page=1"]
-)
-def test_an_odd_query_is_no_fault_of_ours(system, query):
-    answer = system.client.get("/api/v1/subjects", QUERY_STRING=query, headers=system.headers)
+ODD = ["number=%zz", "number=%00", "number=%ED%A0%80", 'number="<x>', "page_size=x", "a[]=1", "=&="]
 
-    assert answer.status_code in {200, 400}
+
+def test_an_odd_query_is_no_fault_of_ours(study, system):
+    monitor = caller_for(study.people[Role.MONITOR])
+
+    answers = [
+        caller.client.get(f"/api/v1{path}", QUERY_STRING=query, headers=caller.headers)
+        for query in ODD
+        for caller, path in ((system, "/subjects"), (system, "/kits"), (monitor, "/events"))
+    ]
+    feed = [
+        monitor.get(f"/events?trial=CLLM1&after={after}")
+        for after in ("-1", "x", "٣", "1.5", "9" * 30, "9" * 5000, "")
+    ]
+
+    assert {answer.status_code for answer in answers} == {200, 400}
+    assert {answer.status_code for answer in feed} == {400}
+    assert all(fields_of(answer) == {"after"} for answer in feed)
 
 
 def test_another_language_than_json_is_not_answered(system):
@@ -238,8 +258,8 @@ def refused_alone(system, path, body, name, wrong):
     return answer
 
 
-NO_DAY = ["2014-02-30", "2014-13-01", "2014-00-10", "2014-1-5", "20140309", "2014-W10-7", "2014-069",
-          "٢٠١٤-٠٣-٠٩", "2014-03-09T00:00:00Z", "09.03.2014", "0000-01-01", "0001-01-01",
+NO_DAY = ["2014-02-30", "2014-13-01", "2014-00-10", "2014-1-5", "20140309", "2014-W10-7",
+          "2014-069",           "٢٠١٤-٠٣-٠٩", "2014-03-09T00:00:00Z", "09.03.2014", "0000-01-01", "0001-01-01",
           "1899-12-31", "2201-01-01", "9999-12-31", "10000-01-01", "-2014-03-09", "2014-03", "now",
           " 2014-03-09", "2014-03-09\n"]  # fmt: skip
 NO_PARTIAL_DATE = [

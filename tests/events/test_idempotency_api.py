@@ -120,14 +120,16 @@ def test_what_was_wrong_in_form_may_be_sent_again_under_its_key(study, system):
     assert (wrong.status_code, right.status_code) == (400, 201)
 
 
-@pytest.mark.parametrize("key", ["", " ", "k" * 129, "two words", "tab\tkey", "schlüssel", "\x7f"])
-def test_a_key_that_is_none_is_refused_by_name(study, system, key):
+def test_a_key_that_is_none_is_refused_by_name(study, system):
     before = contents()
 
-    answer = system.post("/subjects", SUBJECT, key=key)
+    answers = [
+        system.post("/subjects", SUBJECT, key=key)
+        for key in ("", " ", "k" * 129, "two words", "tab\tkey", "schlüssel", "\x7f")
+    ]
 
-    assert answer.status_code == 400
-    assert fields_of(answer) == {"Idempotency-Key"}
+    assert {answer.status_code for answer in answers} == {400}
+    assert all(fields_of(answer) == {"Idempotency-Key"} for answer in answers)
     assert contents() == before
 
 
