@@ -67,7 +67,10 @@ def without_values(
     if exc_info and exc_info[0]:
         entry["exception"] = exc_info[0].__name__
         frames = traceback.extract_tb(exc_info[2])
-        entry["passed"] = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames[-12:]]
+        ours = [frame for frame in frames[:-1] if "site-packages" not in frame.filename]
+        entry["passed"] = [
+            f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in (*ours[-11:], *frames[-1:])
+        ]
     return entry
 
 

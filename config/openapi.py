@@ -8,6 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from events.api.problems import PROBLEM_JSON
 from events.api.serializers import Shape
 
 
@@ -84,7 +85,7 @@ class Schema(AutoSchema):
             success = {201: answers(many=getattr(self.view, "answers_many", False))}
         else:
             success = {200: answers(many=True)}
-        return {**success, **self._problems()}
+        return success
 
     def _declared(self) -> dict[Any, Any]:
         """Return what a view declares by ``extend_schema`` or its ``serializer_class``."""
@@ -110,7 +111,9 @@ class Schema(AutoSchema):
         found: Any = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]  # no types there
         if isinstance(field, serializers.DecimalField):
             whole = (field.max_digits or 20) - (field.decimal_places or 0)
-            found["pattern"] = rf"^\d{{1,{max(whole, 1)}}}(\.\d{{1,{field.decimal_places}}})?$"
+            found["pattern"] = (
+                rf"^[0-9]{{1,{max(whole, 1)}}}(\.[0-9]{{1,{field.decimal_places}}})?$"
+            )
         return found
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
@@ -122,14 +125,18 @@ class Schema(AutoSchema):
     def _corrects(self) -> bool:
         return self.path.endswith("/corrections")
 
-    def _problems(self) -> dict[Any, Any]:
+    def _get_response_bodies(self, direction: Any = "response") -> Any:
+        """Describe the problems of every operation, also where a view declares its own answers."""
         known = RECORDING if self.method == "POST" else READING
         if self.method == "POST" and self._corrects():
             known = known | CORRECTING
-        return {
-            (code, "application/problem+json"): OpenApiResponse(Problem, description=text)
+        problems = {
+            str(code): self._get_response_for_code(  # type: ignore[no-untyped-call]  # no types there
+                OpenApiResponse(Problem, description=text), str(code), [PROBLEM_JSON], direction
+            )
             for code, text in known.items()
         }
+        return {**problems, **super()._get_response_bodies(direction)}
 
 
 class SiteSystemScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # no stubs

@@ -236,10 +236,6 @@ CELERY_BEAT_SCHEDULE = {
         "task": "events.tasks.forget_old_answers",
         "schedule": 3600.0,
     },
-    "forget old answers": {
-        "task": "events.tasks.forget_old_answers",
-        "schedule": 3600.0,
-    },
     "write due safety summaries": {
         "task": "reporting.tasks.write_due_safety_summaries",
         "schedule": float(env.number("VIGIL_SUMMARY_SWEEP_SECONDS", 3600)),

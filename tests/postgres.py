@@ -17,7 +17,7 @@ def ask(statement: str, *values: Any, login: str = "owner") -> list[tuple]:
 
 
 def denied(statement: str, *values: Any, login: str = "default") -> bool:
-    """Return whether PostgreSQL refuses a statement for want of a right, and no function of ours."""
+    """Return whether PostgreSQL itself refuses a statement for want of a right."""
     try:
         ask(statement, *values, login=login)
     except Error as error:

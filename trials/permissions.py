@@ -106,10 +106,11 @@ def authorise(
     A role given at one site holds there alone; a role without a site holds at every site of its
     trial. A service that does not ask cannot write: the row history refuses an unnamed actor.
 
-    Raises ``PermissionDenied`` when no role in force holds the permission there.
+    Raises ``PermissionDenied`` when no role in force holds the permission there, or the user's
+    log-in is switched off.
     """
     trial_id = site.trial_id if site else (trial.pk if trial else None)
-    for assignment in by.may(permission):
+    for assignment in by.may(permission) if by.is_active else ():
         in_trial = trial_id is None or assignment.trial_id == trial_id
         at_site = site is None or assignment.site_id in (None, site.pk)
         if in_trial and at_site and (site or trial_id is None or assignment.site_id is None):

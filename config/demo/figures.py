@@ -67,6 +67,11 @@ PUBLISHED: tuple[Figure, ...] = (
     *_percent("skin", "Skin disorders", "63", "28"),
     *_percent("gastrointestinal", "Gastrointestinal disorders", "61", "28"),
     *_percent("infections", "Infections", "54", "66"),
+    # The safety summary is blinded: its counts are the two arms' published ones added up.
+    Figure("pooled_skin", "Safety summary, skin disorders, both arms", ("43",)),
+    Figure("pooled_gastrointestinal", "Safety summary, gastrointestinal, both arms", ("42",)),
+    Figure("pooled_infections", "Safety summary, infections, both arms", ("49",)),
+    Figure("pooled_deaths", "Safety summary, deaths, both arms", ("3",)),
 )
 
 

@@ -46,6 +46,14 @@ def obtained(report: Mapping[str, Any], accrual: Mapping[str, Any]) -> dict[str,
     return found
 
 
+def pooled(summary: Mapping[str, Any]) -> dict[str, Obtained]:
+    """Return the blinded summary's counts, since the start, under the published figures' keys."""
+    found: dict[str, Obtained] = {"pooled_deaths": len(summary["deaths"])}
+    for row in summary["of_interest"]:
+        found[f"pooled_{row['code']}"] = row["counts"]["total"]["subjects"]
+    return found
+
+
 def first_summary(client: Client, *, trial: str, seconds: float) -> Any:
     """Wait for the scheduler's safety summary and return the newest one."""
     deadline = time.monotonic() + seconds

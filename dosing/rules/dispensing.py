@@ -190,9 +190,8 @@ def _supply_blocks(
     if request.days > policy.max_supply_days.value:
         detail = f"{request.days} days; at most {policy.max_supply_days.value}"
         yield Reason(DispenseBlock.SUPPLY_TOO_LONG, detail)
-    had = sum(supply.days for supply in supplies if supply.cycle == request.cycle)
-    if had and had + request.days > policy.cycle_days.value:
-        detail = f"{had} days of cycle {request.cycle} are handed over already"
+    if any(supply.cycle == request.cycle for supply in supplies):
+        detail = f"cycle {request.cycle} has its kit already"
         yield Reason(DispenseBlock.CYCLE_SUPPLIED, detail)
     yield from _stock_blocks(supplies, request, policy)
 

@@ -13,7 +13,7 @@ from dosing.errors import GateClosed, KitsRefused, NoKit
 from dosing.events import KitDispensed, KitsSupplied
 from dosing.models import Dispensation, DoseDecision, Kit
 from dosing.queries import dispensing_facts
-from dosing.rules.dispensing import DispenseBlock, Request, dispense_blocks
+from dosing.rules.dispensing import Request, dispense_blocks
 from events.outbox import publish
 from events.outcomes import Reason
 from patients.models import Subject
@@ -63,8 +63,6 @@ def dispense_kit(
         *day_reasons(dispensed_on, today=today, replay=replay, field="dispensed_on"),
         *dispense_blocks(facts, request, protocol.dosing, protocol.pregnancy_prevention),
     )
-    if not blocks and any(supply.cycle == cycle for supply in facts.supplies):
-        blocks = (Reason(DispenseBlock.CYCLE_SUPPLIED, f"Cycle {cycle} has its kit already."),)
     if blocks:
         raise GateClosed(*blocks)
     decision = DoseDecision.objects.get(subject=subject, cycle=cycle)
@@ -134,23 +132,27 @@ def supply_kits(
             contents=[(kit["number"], kit["arm"]) for kit in kits],
             detail=f"{len(kits)} kits for {place.code}",
         )
+        _enter_kits(place, kits, by=by, at=at)
     except IntegrityError as error:
         raise KitsRefused(
-            Reason("kit_number_twice", "The contents of one of these kits are stored already.")
+            Reason("kit_number_twice", "One of these kits was entered at the same moment.")
         ) from error
-    with transaction.atomic():
-        authorise(by, Permission.SUPPLY_KITS, site=place)
-        Kit.objects.bulk_create(
-            Kit(
-                site=place,
-                number=kit["number"],
-                dose_mg=kit["dose_mg"],
-                expires_on=kit["expires_on"],
-            )
-            for kit in kits
-        )
-        publish(KitsSupplied(stream=study.code, site_id=place.pk, count=len(kits)), at=at)
     return len(kits)
+
+
+@transaction.atomic
+def _enter_kits(place: Site, kits: Sequence[SuppliedKit], *, by: User, at: datetime) -> None:
+    authorise(by, Permission.SUPPLY_KITS, site=place)
+    Kit.objects.bulk_create(
+        Kit(
+            site=place,
+            number=kit["number"],
+            dose_mg=kit["dose_mg"],
+            expires_on=kit["expires_on"],
+        )
+        for kit in kits
+    )
+    publish(KitsSupplied(stream=place.trial.code, site_id=place.pk, count=len(kits)), at=at)
 
 
 def _kit_problems(kits: Sequence[SuppliedKit], protocol: Protocol) -> list[Reason]:

@@ -17,7 +17,11 @@ _INSTANT = re.compile(
 
 
 @extend_schema_field(
-    {"type": "string", "pattern": r"^\d{4}(-\d{2}(-\d{2})?)?$", "example": "2014-03"}
+    {
+        "type": "string",
+        "pattern": "^(19[0-9]{2}|2[01][0-9]{2}|2200)(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$",
+        "example": "2014-03",
+    }
 )
 class PartialDateField(serializers.Field[PartialDate, Any, str, Any]):
     """A year, a month or a day: ``2014``, ``2014-03``, ``2014-03-09``; kept as it was given."""

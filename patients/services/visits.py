@@ -8,7 +8,8 @@ from django.db import transaction
 from events.outbox import publish
 from events.outcomes import Reason
 from patients.events import SubjectContacted, VisitRecorded
-from patients.models import Contact, Visit
+from patients.models import Contact, Death, Visit
+from patients.rules.partial_dates import PartialDate
 from patients.services.recording import (
     future_reasons,
     refuse_if,
@@ -61,11 +62,15 @@ def record_visit(
 def record_contact(*, subject_id: UUID, contacted_on: date, by: User, at: datetime) -> Contact:
     """Record that the subject was alive on a day. Publishes ``SubjectContacted``.
 
-    Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future or recorded already.
+    Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, after the death, or
+    recorded already.
     """
     subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
     require_consent(subject, on=contacted_on)
     reasons = future_reasons(subject, at, contacted_on=contacted_on)
+    death = Death.objects.filter(subject=subject).first()
+    if death is not None and PartialDate(death.died_on).last_day < contacted_on:
+        reasons.append(Reason("died_before", f"The subject died on {death.died_on}."))
     if Contact.objects.filter(subject=subject, contacted_on=contacted_on).exists():
         reasons.append(Reason("contact_recorded", f"A contact on {contacted_on} is recorded."))
     refuse_if(reasons)

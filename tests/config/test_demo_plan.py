@@ -411,6 +411,10 @@ OBTAINED = {
     "gastrointestinal_placebo": 27.6,
     "infections_lenalidomide": 53.6,
     "infections_placebo": 65.5,
+    "pooled_skin": 43,
+    "pooled_gastrointestinal": 42,
+    "pooled_infections": 49,
+    "pooled_deaths": 3,
 }
 
 

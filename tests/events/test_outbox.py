@@ -17,7 +17,7 @@ from events.models import Delivery, OutboxEvent
 from events.outbox import publish
 from events.registry import subscriber, subscribers_of, subscribes_to
 from events.relay import deliver_next
-from events.wake import wake_the_relay
+from events.wake import coalescing_key, own_connection, wake_the_relay
 from tests.events.ringing import Heard, Rang, front_door, heard, ring
 from tests.marks import on_postgres
 
@@ -171,6 +171,17 @@ def test_a_broker_that_is_gone_alone_is_borne_too():
 
 
 def test_waking_outside_any_request_raises_nothing_when_nobody_answers(settings):
-    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": NOBODY}}
+    settings.REDIS_URL = NOBODY
+    own_connection.cache_clear()
 
     wake_the_relay()
+
+    own_connection.cache_clear()
+
+
+def test_wakings_within_a_moment_are_one_and_the_next_moment_has_its_own():
+    wake_the_relay()
+
+    left = own_connection().pttl(coalescing_key())
+
+    assert 0 < left <= 200

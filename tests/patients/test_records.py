@@ -235,6 +235,13 @@ def test_nobody_died_before_a_day_they_were_alive(study, subject):
     assert refused(RecordRefused, DEATH, study, subject, on=TODAY - DAY) == {"alive_later"}
 
 
+def test_nobody_is_known_to_be_alive_after_their_death(study, subject):
+    DEATH(study, subject, on=TODAY - DAY)
+
+    assert refused(RecordRefused, CONTACT, study, subject, on=TODAY) == {"died_before"}
+    assert CONTACT(study, subject, on=TODAY - DAY).contacted_on == TODAY - DAY
+
+
 def test_a_contact_on_the_day_of_death_does_not_contradict_it(study, subject):
     CONTACT(study, subject, on=TODAY - DAY)
 

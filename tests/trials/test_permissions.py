@@ -173,6 +173,12 @@ def test_an_ended_role_authorises_nothing(study, left, expected):
     assert may(coordinator, site=study.site) is expected
 
 
+def test_a_log_in_that_is_switched_off_authorises_nothing(study):
+    study.coordinator.is_active = False
+
+    assert may(study.coordinator, site=study.site) is None
+
+
 # --- Everyone sees exactly their own ----------------------------------------------------------
 
 

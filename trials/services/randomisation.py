@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from events.outbox import publish
 from events.outcomes import Reason
@@ -46,7 +46,12 @@ def load_list(
     )
     list_id = uuid.uuid4()
     digest = sealed.load_list(access, list_id, entries)
-    return _put_to_use(trial, list_id, digest, len(entries), reason=reason, by=by, at=at)
+    try:
+        return _put_to_use(trial, list_id, digest, len(entries), reason=reason, by=by, at=at)
+    except IntegrityError as error:
+        raise ListRefused(
+            Reason("list_exists", f"A list of {trial.code} was loaded at the same moment.")
+        ) from error
 
 
 @transaction.atomic

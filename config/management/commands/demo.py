@@ -31,7 +31,7 @@ from trials.rules.protocol import Protocol, load_protocol
 PROTOCOL = settings.BASE_DIR / "protocols" / "cllm1.toml"
 DATA = settings.BASE_DIR / "protocols" / "data" / "cllm1_synth.csv"
 STATE: Path = settings.HOME / ".vigil"
-STARTED_HERE = "VIGIL_DEMO_STARTED_SERVERS"
+STARTED_BY_A_DEMO: Path = STATE / "demo-started-servers"
 PREFERRED_PORT = 8000
 TROUBLE = (
     servers.ServerProblem,
@@ -91,18 +91,21 @@ class Command(BaseCommand):
             yield
             return
         were_running = servers.running(settings.HOME) is not None
+        if not were_running:
+            STATE.mkdir(parents=True, exist_ok=True)
+            STARTED_BY_A_DEMO.touch()  # kept by a demo that is killed, for the next one to stop
         found = self._timed(
             "PostgreSQL and Valkey", lambda: servers.start(settings.HOME), quiet=were_running
         )
         if found.redis_url != settings.REDIS_URL or "owner" not in settings.DATABASES:
-            mark = {} if were_running else {STARTED_HERE: "1"}
             self.stdout.flush()
-            os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **mark})  # noqa: S606
+            os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606
         try:
             yield
         finally:
-            if os.environ.get(STARTED_HERE) or not were_running:
+            if STARTED_BY_A_DEMO.exists():
                 servers.stop(settings.HOME)
+                STARTED_BY_A_DEMO.unlink()
 
     # --- The story --------------------------------------------------------------------------
 
@@ -181,11 +184,11 @@ class Command(BaseCommand):
                 "Scheduled safety summary",
                 lambda: outcome.first_summary(officer, trial=trial, seconds=90),
             )
-            pdf = officer.download(
-                f"/trials/{trial}/safety-summaries/{summary['id']}", **{"as": "pdf"}
-            )
+            path = f"/trials/{trial}/safety-summaries/{summary['id']}"
+            pooled = officer.get(path, **{"as": "json"})["content"]
+            pdf = officer.download(path, **{"as": "pdf"})
             (folder / f"safety-{trial}-{summary['period_start']}.pdf").write_bytes(pdf)
-        comparisons = compare(outcome.obtained(report, accrual))
+        comparisons = compare(outcome.obtained(report, accrual) | outcome.pooled(pooled))
         self.stdout.write(f"\n{trial}, data cut {cutoff}: published and obtained\n\n")
         self.stdout.write(render(comparisons))
         self.stdout.write(f"\nReport digest    {report['digest']}")

@@ -14,9 +14,13 @@ class Command(Migrate):
         super().add_arguments(parser)
         parser.set_defaults(database=OWNER)
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Say who migrates before Django's checks look for the owner's connection."""
         if OWNER not in settings.DATABASES:
             raise CommandError("Only the owner migrates: set DATABASE_URL, or run `make up` first.")
+        return super().execute(*args, **options)
+
+    def handle(self, *args: Any, **options: Any) -> None:
         ensure_logins()
         super().handle(*args, **options)
         if not options["plan"] and not options["check_unapplied"] and not options["app_label"]:

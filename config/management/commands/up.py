@@ -18,6 +18,7 @@ class Command(BaseCommand):
             found = servers.start(settings.HOME)
         except servers.ServerProblem as problem:
             raise CommandError(str(problem)) from problem
+        (settings.HOME / ".vigil" / "demo-started-servers").unlink(missing_ok=True)  # ours now
         self.stdout.write(
             f"PostgreSQL  {found.postgres_host}:{found.postgres_port}, database {found.database}\n"
             f"Valkey      {found.postgres_host}:{found.valkey_port}\n"

@@ -1,0 +1,111 @@
+"""How many statements a request costs: the same for a long list, and bounded for every record."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.factories import Study
+from tests.interface import KITS, NOUNS, SUBJECT, caller_for, noun
+from tests.marks import on_postgres
+from trials.models import Trial
+
+
+pytestmark = on_postgres
+
+MANY = 20
+LISTED = [one for one in NOUNS if one.several]
+MOST_TO_READ = 6
+MOST_TO_WRITE = {
+    "consents": 17,
+    "consent-withdrawals": 18,
+    "screenings": 18,
+    "randomisations": 27,
+    "visits": 18,
+    "labs": 18,
+    "response-assessments": 18,
+    "adverse-events": 17,
+    "contacts": 17,
+    "deaths": 19,
+    "further-treatments": 16,
+    "pregnancy-risk-assessments": 16,
+    "counsellings": 16,
+    "pregnancy-tests": 18,
+    "dose-decisions": 21,
+    "dispensations": 30,
+    "treatment-ends": 18,
+}
+
+
+@pytest.fixture
+def study(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path
+    return Study(conduct=Trial.Conduct.REPLAY, kits=2)
+
+
+@pytest.fixture
+def system(study):
+    return caller_for(study.system)
+
+
+def statements(act):
+    with CaptureQueriesContext(connection) as captured:
+        answer = act()
+    assert answer.status_code in {200, 201}, answer.content
+    return len(captured)
+
+
+@pytest.mark.parametrize("noun", LISTED, ids=str)
+def test_a_list_of_twenty_costs_what_a_list_of_one_costs(study, system, noun):
+    path = noun.path(noun.subject(study))
+    system.post(path, noun.another(1))
+
+    one = statements(lambda: system.get(path))
+    for number in range(2, MANY + 1):
+        assert system.post(path, noun.another(number)).status_code == 201
+    many = statements(lambda: system.get(path))
+
+    assert system.get(path).json()["count"] >= MANY
+    assert many == one <= MOST_TO_READ
+
+
+def test_lists_of_subjects_and_kits_cost_the_same_at_any_length(study, system):
+    study.randomised()
+    subjects, kits = (statements(lambda: system.get(path)) for path in ("/subjects", "/kits"))
+    for _ in range(MANY):
+        system.post("/subjects", SUBJECT)
+    numbers = [{**KITS["kits"][0], "number": f"MORE-{n}"} for n in range(MANY)]
+    caller_for(study.supplier).post("/kit-supplies", {**KITS, "kits": numbers})
+
+    assert statements(lambda: system.get("/subjects")) == subjects <= MOST_TO_READ
+    assert statements(lambda: system.get("/kits")) == kits <= MOST_TO_READ
+
+
+@pytest.mark.parametrize("noun", NOUNS, ids=str)
+def test_recording_costs_no_more_than_this(study, system, noun):
+    path = noun.path(noun.subject(study))
+
+    cost = statements(lambda: system.post(path, noun.body))
+
+    assert cost <= MOST_TO_WRITE[noun.name]
+
+
+def test_a_record_among_many_costs_what_the_first_one_costs(study, system):
+    visits = noun("visits")
+    path = visits.path(visits.subject(study))
+
+    first = statements(lambda: system.post(path, visits.another(1)))
+    for number in range(2, MANY):
+        system.post(path, visits.another(number))
+    last = statements(lambda: system.post(path, visits.another(MANY)))
+
+    assert first == last
+
+
+def test_a_supply_of_many_kits_costs_what_a_supply_of_one_costs(study):
+    supplier = caller_for(study.supplier)
+
+    def supply(name, count):
+        kits = [{**KITS["kits"][0], "number": f"{name}-{n}"} for n in range(count)]
+        return statements(lambda: supplier.post("/kit-supplies", {**KITS, "kits": kits}))
+
+    assert supply("MANY", 200) == supply("ONLY", 1)
