@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 from django.conf import settings
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from events.api.problems import PROBLEM_JSON, problem
@@ -33,6 +34,12 @@ class BodyLimit:
                 return _refused(415, "unsupported_media_type", "Send UTF-8")
             request.body  # noqa: B018 - read now, so that authentication and parsers share it
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer 400 for names no client can have: the token address asks PostgreSQL for any."""
+        if request.path.startswith("/oauth/") and isinstance(error, DataError):
+            return JsonResponse({"error": "invalid_request"}, status=400)
+        return None
 
 
 def _refused(status: int, code: str, title: str) -> HttpResponse:

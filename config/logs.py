@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
 
 
 log = structlog.get_logger("vigil.request")
@@ -49,7 +50,8 @@ class RequestLog:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
         """Log our own bug once, under the request's id; Django's own line would quote the path."""
-        log.error("request.failed", exc_info=error)
+        if not isinstance(error, PermissionDenied | Http404 | SuspiciousOperation):
+            log.error("request.failed", exc_info=error)
 
 
 def without_values(

@@ -110,10 +110,9 @@ class Schema(AutoSchema):
         """Describe decimals as they are taken: text, without sign or exponent."""
         found: Any = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]  # no types there
         if isinstance(field, serializers.DecimalField):
-            whole = (field.max_digits or 20) - (field.decimal_places or 0)
-            found["pattern"] = (
-                rf"^[0-9]{{1,{max(whole, 1)}}}(\.[0-9]{{1,{field.decimal_places}}})?$"
-            )
+            places = field.decimal_places or 0
+            whole = max((field.max_digits or 0) - places, 1)
+            found["pattern"] = rf"^[0-9]{{1,{whole}}}(\.[0-9]{{1,{places}}})?$"
         return found
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:

@@ -46,7 +46,7 @@ class SiteAdmin(ReadOnlyAdmin):
         )
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        held = (Permission.READ_HISTORY, Permission.MANAGE_TRIAL)
+        held = (Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL)
         return any(_user(request).may(permission) for permission in held)
 
 

@@ -33,7 +33,7 @@ class SubjectRecords(APIView):
     pagination_class: ClassVar[type[Pages]] = Pages
 
     def rows(self, subject: Subject) -> QuerySet[Any]:
-        order = (*self.model._meta.ordering, "recorded_at", "pk")
+        order = (*(self.model._meta.ordering or ()), "recorded_at", "pk")
         return self.model._default_manager.filter(subject=subject).order_by(*order)
 
     def get(self, request: Request, subject_id: UUID) -> Response:

@@ -42,8 +42,12 @@ class SubjectOut(Shape):
     year_of_birth = serializers.IntegerField()
     sex = serializers.CharField()
     screened_on = serializers.DateField()
-    randomisation_number = serializers.CharField(source="allocation.number", default=None)
-    randomised_on = serializers.DateField(source="allocation.randomised_on", default=None)
+    randomisation_number = serializers.CharField(
+        source="allocation.number", default=None, allow_null=True
+    )
+    randomised_on = serializers.DateField(
+        source="allocation.randomised_on", default=None, allow_null=True
+    )
     recorded_at = serializers.DateTimeField()
 
 

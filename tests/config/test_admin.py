@@ -47,7 +47,7 @@ NEEDS = {
     "trials_sealedaccess": {Permission.READ_ACCESS_LOG},
     "trials_roleassignment": {Permission.READ_PEOPLE},
     "trials_site": {Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL},
-    "trials_protocolversion": {Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL},
+    "trials_protocolversion": {Permission.READ_HISTORY, Permission.MANAGE_TRIAL},
     "django_celery_beat_periodictask": {Permission.MANAGE_TRIAL},
 }
 LATER = NOW + timedelta(30)

@@ -203,6 +203,24 @@ def test_an_odd_query_is_no_fault_of_ours(study, system):
     assert all(fields_of(answer) == {"after"} for answer in feed)
 
 
+def test_the_token_address_refuses_names_no_client_can_have(system):
+    names = [{"client_id": "\x00"}, {"client_id": "x" * 5000}, {"client_id": "ü", "scope": "\x00"}]
+
+    answers = [
+        system.client.post("/oauth/token", {"grant_type": "client_credentials", **one})
+        for one in names
+    ]
+    basic = system.client.post(
+        "/oauth/token",
+        {"grant_type": "client_credentials"},
+        headers={"Authorization": "Basic ADp4"},
+    )
+
+    assert [answer.status_code for answer in answers] == [400, 401, 401]
+    assert basic.status_code == 400
+    assert all("error" in answer.json() for answer in (*answers, basic))
+
+
 def test_another_language_than_json_is_not_answered(system):
     answer = system.get("/subjects", Accept="text/csv")
 
