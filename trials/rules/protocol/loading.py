@@ -87,8 +87,17 @@ def _read_section(
     try:
         sections[name] = _SECTIONS[name].validate_python(data[name])
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            yield Finding((name, *detail["loc"]), detail["type"], detail["msg"])
+        found = [
+            Finding((name, *detail["loc"]), detail["type"], detail["msg"])
+            for detail in error.errors(include_url=False)
+        ]
+        yield from (finding for finding in found if not _follows_from_an_item(finding, found))
+
+
+def _follows_from_an_item(finding: Finding, found: list[Finding]) -> bool:
+    """Return whether a list is called too short only because one of its items is wrong."""
+    inside = [other for other in found if other.key[: len(finding.key)] == finding.key]
+    return finding.rule == "too_short" and len(inside) > 1
 
 
 def _located(found: list[Finding], text: str) -> tuple[Problem, ...]:
