@@ -16,8 +16,9 @@ from reporting.api.serializers import AsQuery, PfsQuery
 from reporting.documents.formats import CONTENT_TYPES, rendered
 from reporting.documents.safety_summary import CONTENT_TYPES as SUMMARY_TYPES
 from reporting.documents.safety_summary import rendered_summary
-from reporting.services.reading import safety_summary_for, stored, trial_for
+from reporting.services.reading import safety_summary_for, stored
 from reporting.unblinded.pfs import pfs_report
+from trials.api.access import trial_for
 from trials.models import Trial, User
 from trials.permissions import Permission
 

@@ -34,7 +34,7 @@ from patients.models import (
     Visit,
 )
 from tests.factories import BLOCK, TODAY, Study
-from trials.models import Allocation, Trial, User
+from trials.models import Allocation, User
 from trials.permissions import Role
 
 
@@ -42,11 +42,6 @@ API = "/api/v1"
 PROBLEM = "application/problem+json"
 DAY = TODAY.isoformat()
 _numbers = itertools.count(1)
-
-
-def study_by_interface() -> Study:
-    """A study whose days are the factories' own: the interface itself dates acts by the clock."""
-    return Study(conduct=Trial.Conduct.REPLAY)
 
 
 def application_of(machine: User) -> tuple[str, str]:

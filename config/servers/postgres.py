@@ -39,6 +39,8 @@ SETTINGS = {
     "synchronous_commit": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "log_error_verbosity": "terse",  # an error's detail quotes the row, and a row is a subject's
+    "log_min_error_statement": "panic",  # so does the statement that failed
 }
 
 

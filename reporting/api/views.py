@@ -33,8 +33,9 @@ from reporting.documents.safety_summary import CONTENT_TYPES as SUMMARY_TYPES
 from reporting.documents.safety_summary import rendered_summary
 from reporting.models import SafetySummary
 from reporting.services.accrual import accrual
-from reporting.services.reading import safety_summary_for, stored, trial_for
+from reporting.services.reading import safety_summary_for, stored
 from reporting.unblinded.pfs import pfs_report
+from trials.api.access import trial_for
 from trials.models import User
 from trials.permissions import Permission
 

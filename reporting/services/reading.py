@@ -2,23 +2,11 @@
 
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied
-
 from reporting.documents.safety_summary import StoredSummary
 from reporting.models import SafetySummary
-from trials.models import Trial, User
+from trials.api.access import trial_for
+from trials.models import User
 from trials.permissions import Permission
-
-
-def trial_for(by: User, code: str, permission: Permission) -> Trial:
-    """Return a trial in which ``by`` holds a permission, wherever in it.
-
-    Raises ``Trial.DoesNotExist`` without any role there, ``PermissionDenied`` without this one.
-    """
-    trial = Trial.objects.visible_to(by).get(code=code)
-    if not Trial.objects.with_permission(by, permission).filter(pk=trial.pk).exists():
-        raise PermissionDenied(f"Your role here does not allow you to {permission.value}.")
-    return trial
 
 
 def safety_summary_for(by: User, code: str, summary_id: UUID) -> SafetySummary:
@@ -28,6 +16,7 @@ def safety_summary_for(by: User, code: str, summary_id: UUID) -> SafetySummary:
 
 
 def stored(summary: SafetySummary) -> StoredSummary:
+    """Return what a document of the summary is made from."""
     return StoredSummary(
         content=summary.content,
         digest=summary.digest,

@@ -24,7 +24,7 @@ MOST_TO_WRITE = {
     "labs": 18,
     "response-assessments": 18,
     "adverse-events": 17,
-    "contacts": 17,
+    "contacts": 18,
     "deaths": 19,
     "further-treatments": 16,
     "pregnancy-risk-assessments": 16,
