@@ -32,9 +32,10 @@ def obtained(report: Mapping[str, Any], accrual: Mapping[str, Any]) -> dict[str,
         "randomised": (active["n"], control["n"]),
         "median_lenalidomide": active["median_months"]["value"],
         "median_placebo": tuple(control["median_months"][k] for k in ("value", "lower", "upper")),
-        "hazard_ratio": (ratio["hr"], ratio["lower"], ratio["upper"]),
         "deaths": (active["deaths"], control["deaths"]),
     }
+    if "hr" in ratio:  # otherwise it is not estimable, and the report says why
+        found["hazard_ratio"] = (ratio["hr"], ratio["lower"], ratio["upper"])
     for name, arm in (("lenalidomide", active), ("placebo", control)):
         for rate in arm["rates"]:
             value = rate["rate"]["value"]

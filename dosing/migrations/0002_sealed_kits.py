@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("dosing", "0002_initial"), ("trials", "0002_sealed")]
+    dependencies = [("dosing", "0001_initial"), ("trials", "0002_sealed")]
 
     operations = [
         migrations.RunSQL(
