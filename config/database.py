@@ -43,7 +43,7 @@ def grant() -> None:
     app = sql.Identifier(settings.DATABASES["default"]["USER"])
     sealed = sql.Identifier(settings.DATABASES["sealed"]["USER"])
     with connections[OWNER].cursor() as cursor:
-        for statement in (*_table_grants(), *_SEALED_GRANTS):
+        for statement in (*_table_grants(), *SEALED_GRANTS):
             cursor.execute(sql.SQL(statement).format(app=app, sealed=sealed))
         cursor.execute(_TRIGGERS_RUN_AS_OWNER)
 
@@ -70,7 +70,7 @@ def rights(model: type[models.Model]) -> str:
     return "SELECT, INSERT, UPDATE, DELETE"
 
 
-_SEALED_GRANTS = (
+SEALED_GRANTS = (
     "REVOKE ALL ON SCHEMA sealed FROM PUBLIC",
     "REVOKE ALL ON ALL TABLES IN SCHEMA sealed FROM PUBLIC, {app}, {sealed}",
     "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sealed FROM PUBLIC, {app}, {sealed}",
