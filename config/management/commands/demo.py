@@ -126,9 +126,12 @@ class Command(BaseCommand):
             ),
         )
         logs = STATE / "logs"
+        port = site.free_port(options["port"])
+        if port != options["port"]:
+            self._step(f"Port {options['port']} is taken by another program: using {port}")
         address = self._timed(
             "Web server",
-            lambda: site.start_web(group, port=site.free_port(options["port"]), logs=logs),
+            lambda: site.start_web(group, port=port, logs=logs),
         )
         self._timed("Worker", lambda: site.start_worker(group, logs=logs))
         self._timed("Scheduler", lambda: site.start_beat(group, logs=logs))
@@ -224,10 +227,14 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _timed(self, name: str, work: Callable[[], Result], *, quiet: bool = False) -> Result:
+        """Do a piece of work, naming it before and giving its time after."""
         began = time.monotonic()
+        if not quiet:
+            self.stdout.write(f"· {name} ... ", ending="")
+            self.stdout.flush()
         result = work()
         if not quiet:
-            self._step(f"{name}: ready in {time.monotonic() - began:.1f} s")
+            self.stdout.write(f"ready in {time.monotonic() - began:.1f} s")
         return result
 
 
