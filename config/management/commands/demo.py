@@ -125,16 +125,7 @@ class Command(BaseCommand):
                 at=timezone.now(),
             ),
         )
-        logs = STATE / "logs"
-        port = site.free_port(options["port"])
-        if port != options["port"]:
-            self._step(f"Port {options['port']} is taken by another program: using {port}")
-        address = self._timed(
-            "Web server",
-            lambda: site.start_web(group, port=port, logs=logs),
-        )
-        self._timed("Worker", lambda: site.start_worker(group, logs=logs))
-        self._timed("Scheduler", lambda: site.start_beat(group, logs=logs))
+        address = self._start(group, preferred_port=options["port"])
         self._replay(plan, address, keys)
         self._timed(
             "Events numbered and delivered",
@@ -145,6 +136,16 @@ class Command(BaseCommand):
         if not options["once"]:
             self._stay(group)
         return met
+
+    def _start(self, group: ProcessGroup, *, preferred_port: int) -> str:
+        """Start web, worker and beat; return the web server's address."""
+        port, logs = site.free_port(preferred_port), STATE / "logs"
+        if port != preferred_port:
+            self._step(f"Port {preferred_port} is taken by another program: using {port}")
+        address = self._timed("Web server", lambda: site.start_web(group, port=port, logs=logs))
+        self._timed("Worker", lambda: site.start_worker(group, logs=logs))
+        self._timed("Scheduler", lambda: site.start_beat(group, logs=logs))
+        return address
 
     def _replay(self, plan: Plan, address: str, keys: study.Keys) -> None:
         if (STATE / "demo-replayed").exists() and _is_complete(plan):
