@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from config.demo import site, study
 from config.demo.client import Client
-from config.demo.plan import load_plan
+from config.demo.plan import plan_for
 from config.processes import ProcessGroup
 from patients.models import AdverseEvent, Subject
 from patients.services.consent import record_consent
@@ -69,13 +69,8 @@ def measure(home: Path, *, out: TextIO) -> None:
 
 def _prepare(home: Path) -> tuple[list[Subject], study.Keys, str]:
     text = (ROOT / "protocols/cllm1.toml").read_text()
-    protocol = load_protocol(text)
-    plan = load_plan(
-        (ROOT / "protocols/data/cllm1_synth.csv").read_text(),
-        cutoff=protocol.analysis.data_cutoff,
-        opens_on=protocol.trial.accrual_opens_on,
-        closes_on=protocol.trial.accrual_closes_on,
-    )
+    data = (ROOT / "protocols/data/cllm1_synth.csv").read_text()
+    plan = plan_for(load_protocol(text), data)
     keys = study.set_up(
         plan,
         protocol_text=text,

@@ -70,11 +70,8 @@ class Schema(AutoSchema):
         return parameters
 
     def get_request_serializer(self) -> Any:
-        if self.method == "POST":
-            if takes := getattr(self.view, "takes", None):
-                return takes()
-            if takes := getattr(self.view, "post_takes", None):
-                return takes()
+        if self.method == "POST" and (takes := getattr(self.view, "takes", None)):
+            return takes()
         return super().get_request_serializer()
 
     def get_response_serializers(self) -> Any:

@@ -54,15 +54,11 @@ def once(
     return Answer(status, body)
 
 
-@transaction.atomic
 def keep_refusal(
     *, user_id: int, key: str, print_: str, at: datetime, status: int, body: str
 ) -> Answer:
     """Keep a refusal's answer after its transaction was rolled back; the first one kept wins."""
-    if (record_id := _claim(user_id, key, print_, at)) is None:
-        return _kept(user_id, key, print_)
-    IdempotencyRecord.objects.filter(pk=record_id).update(status=status, body=body)
-    return Answer(status, body)
+    return once(user_id=user_id, key=key, print_=print_, at=at, act=lambda: (status, body))
 
 
 def forget_old_answers(*, at: datetime) -> int:

@@ -32,7 +32,7 @@ from reporting.casebook import (
 from reporting.models import Notice, SafetySummary
 from reporting.roster import TONES, State, due_of, with_state
 from reporting.row_history import history_of
-from trials.admin_site import may_at, site
+from trials.admin_site import may_at, person, site
 from trials.models import User
 from trials.permissions import Permission
 
@@ -74,7 +74,7 @@ class SubjectAdmin(ReadOnlyAdmin):
     ordering = ("number",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        own = Subject.objects.visible_to(_user(request))
+        own = Subject.objects.visible_to(person(request))
         return with_state(own).select_related("site").prefetch_related("trial")
 
     @display(description="Site", ordering="site__code")
@@ -111,14 +111,14 @@ class SubjectAdmin(ReadOnlyAdmin):
         return [*own, *super().get_urls()]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(_user(request).may(Permission.ENROL))
+        return bool(person(request).may(Permission.ENROL))
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = EnrolForm(request.POST or None, subject=None, by=_user(request))
+        form = EnrolForm(request.POST or None, subject=None, by=person(request))
         made = send(form, request, at=timezone.now()) if form.is_valid() else None
         if made is not None:
             messages.success(request, "The subject is entered for screening.")
@@ -131,9 +131,9 @@ class SubjectAdmin(ReadOnlyAdmin):
         form_class = FORMS.get(kind)
         if subject is None or form_class is None:
             raise Http404
-        if not may_at(_user(request), form_class.permission, subject.site):
+        if not may_at(person(request), form_class.permission, subject.site):
             raise PermissionDenied
-        form = form_class(request.POST or None, subject=subject, by=_user(request))
+        form = form_class(request.POST or None, subject=subject, by=person(request))
         if form.is_valid() and send(form, request, at=timezone.now()) is not None:
             messages.success(request, f"{form.title} of {subject.number} is recorded.")
             return redirect(address_of(subject))
@@ -154,7 +154,7 @@ class SubjectAdmin(ReadOnlyAdmin):
             raise Http404
         context = {
             **self.admin_site.each_context(request),
-            **_page(_user(request), read_casebook(subject), row),
+            **_page(person(request), read_casebook(subject), row),
             "title": subject.number,
             "subtitle": None,
         }
@@ -162,7 +162,7 @@ class SubjectAdmin(ReadOnlyAdmin):
 
 
 def _subject(request: HttpRequest, subject_id: UUID) -> Subject | None:
-    own = Subject.objects.visible_to(_user(request))
+    own = Subject.objects.visible_to(person(request))
     return own.select_related("site", "trial", "allocation").filter(pk=subject_id).first()
 
 
@@ -264,7 +264,3 @@ class NoticeAdmin(ReadOnlyAdmin):
     list_filter = (SubjectSiteFilter, "kind")
     list_select_related = ("site",)
     search_fields = ("text",)
-
-
-def _user(request: HttpRequest) -> User:
-    return request.user  # type: ignore[return-value]  # the admin lets nobody else in

@@ -1,6 +1,6 @@
 """Reports as pages for people who are logged in."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -18,8 +18,9 @@ from reporting.documents.safety_summary import CONTENT_TYPES as SUMMARY_TYPES
 from reporting.documents.safety_summary import rendered_summary
 from reporting.services.reading import safety_summary_for, stored
 from reporting.unblinded.pfs import pfs_report
+from trials.admin_site import person
 from trials.api.access import trial_for
-from trials.models import Trial, User
+from trials.models import Trial
 from trials.permissions import Permission
 
 
@@ -42,7 +43,7 @@ def pfs_page(request: HttpRequest, code: str) -> HttpResponse:
             trial=trial,
             cutoff_on=asked["cutoff"],
             as_known_at=asked.get("as_known_at"),
-            by=_me(request),
+            by=person(request),
             at=timezone.now(),
         )
     except Refused as refused:
@@ -58,7 +59,7 @@ def safety_page(request: HttpRequest, code: str, summary_id: UUID) -> HttpRespon
     if not query.is_valid():
         raise Http404
     try:
-        summary = safety_summary_for(_me(request), code, summary_id)
+        summary = safety_summary_for(person(request), code, summary_id)
     except ObjectDoesNotExist as missing:
         raise Http404 from missing
     kind = query.validated_data["as"]
@@ -67,13 +68,9 @@ def safety_page(request: HttpRequest, code: str, summary_id: UUID) -> HttpRespon
 
 def _trial(request: HttpRequest, code: str, permission: Permission) -> Trial:
     try:
-        return trial_for(_me(request), code, permission)
+        return trial_for(person(request), code, permission)
     except Trial.DoesNotExist as missing:
         raise Http404 from missing
-
-
-def _me(request: HttpRequest) -> User:
-    return cast("User", request.user)  # nobody else gets past login_required
 
 
 def _given(request: HttpRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from unfold.decorators import display
 from events.admin import ReadOnlyAdmin
 from events.models import Delivery, OutboxEvent
 from events.relay import replay
-from trials.admin_site import site
+from trials.admin_site import person, site
 from trials.models import ProtocolVersion, RoleAssignment, SealedAccess, Site, Trial, User
 from trials.permissions import Permission
 
@@ -41,13 +41,13 @@ class SiteAdmin(ReadOnlyAdmin):
         return row.status, row.get_status_display()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Site]:
-        return Site.objects.visible_to(_user(request)) | Site.objects.visible_to(
-            _user(request), Permission.MANAGE_TRIAL
+        return Site.objects.visible_to(person(request)) | Site.objects.visible_to(
+            person(request), Permission.MANAGE_TRIAL
         )
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         held = (Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL)
-        return any(_user(request).may(permission) for permission in held)
+        return any(person(request).may(permission) for permission in held)
 
 
 @admin.register(ProtocolVersion, site=site)
@@ -69,11 +69,11 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
         return row.text
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProtocolVersion]:
-        return ProtocolVersion.objects.filter(trial__in=Trial.objects.visible_to(_user(request)))
+        return ProtocolVersion.objects.filter(trial__in=Trial.objects.visible_to(person(request)))
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         held = (Permission.READ_HISTORY, Permission.MANAGE_TRIAL)
-        return any(_user(request).may(permission) for permission in held)
+        return any(person(request).may(permission) for permission in held)
 
 
 @admin.register(RoleAssignment, site=site)
@@ -127,7 +127,7 @@ class EventAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:
         rows: QuerySet[OutboxEvent] = OutboxEvent.objects.all()
-        return rows.filter(_readable(_user(request)))
+        return rows.filter(_readable(person(request)))
 
     @display(description="No.", ordering="link__seq", empty_value="not yet chained")
     def seq(self, row: OutboxEvent) -> int | None:
@@ -181,7 +181,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     actions: ClassVar[Any] = ("replay_dead",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        held = _user(request).may(Permission.MANAGE_DELIVERIES)
+        held = person(request).may(Permission.MANAGE_DELIVERIES)
         return Delivery.objects.filter(event__stream__in={row.trial.code for row in held})
 
     @display(
@@ -195,7 +195,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @admin.action(description="Replay dead deliveries")
     def replay_dead(self, request: HttpRequest, rows: QuerySet[Delivery]) -> None:
         count = replay(list(rows), at=timezone.now())
-        log.info("delivery.replayed", count=count, actor=_user(request).username)
+        log.info("delivery.replayed", count=count, actor=person(request).username)
         messages.success(request, f"{count} dead deliveries start again; others are left alone.")
 
 
@@ -212,7 +212,3 @@ class PeriodicTaskAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
         rows: QuerySet[PeriodicTask] = PeriodicTask.objects.all()
         return rows
-
-
-def _user(request: HttpRequest) -> User:
-    return request.user  # type: ignore[return-value]  # the admin lets nobody else in

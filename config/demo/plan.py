@@ -31,6 +31,7 @@ from config.demo.steps import (
     kits_needed,
     seeded,
 )
+from trials.rules.protocol import Protocol
 
 
 __all__ = ["Kit", "ListEntry", "Plan", "Site", "Step", "Subject", "load_plan", "read_rows"]
@@ -60,6 +61,16 @@ SITES = tuple(
         ("ES-02", "Europe/Madrid", 6),
     )
 )
+
+
+def plan_for(protocol: Protocol, csv_text: str) -> Plan:
+    """Return the plan of the whole trial between the days of its protocol."""
+    return load_plan(
+        csv_text,
+        cutoff=protocol.analysis.data_cutoff,
+        opens_on=protocol.trial.accrual_opens_on,
+        closes_on=protocol.trial.accrual_closes_on,
+    )
 
 
 def load_plan(csv_text: str, *, cutoff: date, opens_on: date, closes_on: date) -> Plan:

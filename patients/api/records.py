@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from events.api.paging import Pages
 from events.api.recording import recorded, valid
 from events.api.serializers import Shape
+from patients.api.revisions import revision_read
 from patients.models import Subject
 from trials.api.authentication import acting_user
 
@@ -52,5 +53,29 @@ class SubjectRecords(APIView):
                 subject_id=subject_id, by=acting_user(request), at=timezone.now(), **body
             )
             return self.answers(stored, many=self.answers_many).data
+
+        return recorded(request, act)
+
+
+class Corrections(APIView):
+    """Corrections of one record of one kind.
+
+    A subclass names the shapes and the service; the service gets the record's id under the name
+    ``names``, the revision that was read, and the body's fields.
+    """
+
+    takes: ClassVar[type[Shape]]
+    answers: ClassVar[type[Shape]]
+    names: ClassVar[str]
+    correct: ClassVar[Callable[..., Any]]
+
+    def post(self, request: Request, record_id: UUID) -> HttpResponse:
+        """Correct fields, with the reason. Send the revision you read as ``If-Match``."""
+        body = valid(self.takes, request)
+        body |= {self.names: record_id, "revision": revision_read(request)}
+
+        def act() -> Any:
+            stored = type(self).correct(by=acting_user(request), at=timezone.now(), **body)
+            return self.answers(stored).data
 
         return recorded(request, act)

@@ -1,7 +1,6 @@
 """Subjects and their records."""
 
 from typing import Any
-from uuid import UUID
 
 import django_filters
 from django.db.models import QuerySet
@@ -10,12 +9,10 @@ from django.utils import timezone
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import generics
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from events.api.recording import recorded, valid
 from patients.api import serializers as shapes
-from patients.api.records import SubjectRecords
-from patients.api.revisions import revision_read
+from patients.api.records import Corrections, SubjectRecords
 from patients.models import (
     AdverseEvent,
     Consent,
@@ -50,7 +47,7 @@ class Subjects(generics.ListAPIView[Subject]):
     """The subjects of your sites."""
 
     serializer_class = shapes.SubjectOut
-    post_takes = shapes.SubjectIn
+    takes = shapes.SubjectIn
     filter_backends = (DjangoFilterBackend,)
     filterset_class = SubjectFilter
     queryset = Subject.objects.none()
@@ -164,45 +161,15 @@ class FurtherTreatments(SubjectRecords):
     record = staticmethod(record_further_treatment)
 
 
-class AdverseEventCorrections(APIView):
+class AdverseEventCorrections(Corrections):
     """Corrections of one adverse event."""
 
     takes, answers = shapes.AdverseEventCorrectionIn, shapes.AdverseEventOut
-
-    def post(self, request: Request, record_id: UUID) -> HttpResponse:
-        """Correct fields, with the reason. Send the revision you read as ``If-Match``."""
-        body, revision = valid(self.takes, request), revision_read(request)
-
-        def act() -> Any:
-            event = correct_adverse_event(
-                adverse_event_id=record_id,
-                revision=revision,
-                by=acting_user(request),
-                at=timezone.now(),
-                **body,
-            )
-            return self.answers(event).data
-
-        return recorded(request, act)
+    names, correct = "adverse_event_id", staticmethod(correct_adverse_event)
 
 
-class ResponseCorrections(APIView):
+class ResponseCorrections(Corrections):
     """Corrections of one response assessment."""
 
     takes, answers = shapes.ResponseCorrectionIn, shapes.ResponseOut
-
-    def post(self, request: Request, record_id: UUID) -> HttpResponse:
-        """Correct the day or the response, with the reason; ``If-Match`` is the revision read."""
-        body, revision = valid(self.takes, request), revision_read(request)
-
-        def act() -> Any:
-            assessment = correct_response(
-                assessment_id=record_id,
-                revision=revision,
-                by=acting_user(request),
-                at=timezone.now(),
-                **body,
-            )
-            return self.answers(assessment).data
-
-        return recorded(request, act)
+    names, correct = "assessment_id", staticmethod(correct_response)

@@ -8,9 +8,15 @@ from django.db import transaction
 from events.outbox import publish
 from events.outcomes import Reason
 from patients.events import DeathRecorded, FurtherTreatmentRecorded
-from patients.models import Contact, Death, FurtherTreatment, Subject
+from patients.models import Contact, Death, FurtherTreatment
 from patients.rules.partial_dates import PartialDate
-from patients.services.recording import refuse_if, require_consent, store, subject_for
+from patients.services.recording import (
+    future_reasons,
+    refuse_if,
+    require_consent,
+    store,
+    subject_for,
+)
 from trials.models import User
 from trials.permissions import Permission
 
@@ -26,7 +32,7 @@ def record_death(
     """
     subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
     require_consent(subject, on=died_on.last_day)
-    reasons = _future(subject, at, "died_on", died_on)
+    reasons = future_reasons(subject, at, died_on=died_on)
     if Death.objects.filter(subject=subject).exists():
         reasons.append(Reason("death_recorded", "The death is recorded already."))
     alive = Contact.objects.filter(subject=subject, contacted_on__gt=died_on.last_day).last()
@@ -56,7 +62,7 @@ def record_further_treatment(
     """
     subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
     require_consent(subject, on=started_on.last_day)
-    refuse_if(_future(subject, at, "started_on", started_on))
+    refuse_if(future_reasons(subject, at, started_on=started_on))
     treatment = store(
         FurtherTreatment, subject, by=by, at=at, started_on=str(started_on), regimen=regimen
     )
@@ -70,10 +76,3 @@ def record_further_treatment(
         at=at,
     )
     return treatment
-
-
-def _future(subject: Subject, at: datetime, name: str, day: PartialDate) -> list[Reason]:
-    today = subject.site.local_day(at)
-    if not day.is_after(today):
-        return []
-    return [Reason("future_day", f"{name} {day} lies in the future (today is {today}).")]

@@ -8,6 +8,7 @@ from events.outcomes import Reason
 from patients.errors import ConsentMissing, RecordRefused, StaleRecord
 from patients.models import Consent, Subject
 from patients.models.subjects import Record
+from patients.rules.partial_dates import PartialDate
 from trials.models import User
 from trials.permissions import Permission, authorise
 
@@ -47,14 +48,20 @@ def store(
     return created
 
 
-def future_reasons(subject: Subject, at: datetime, **days: date | None) -> list[Reason]:
-    """Return a reason for each named day that lies after the site's today."""
+def future_reasons(
+    subject: Subject, at: datetime, **days: date | PartialDate | None
+) -> list[Reason]:
+    """Return a reason for each named day that can only lie after the site's today."""
     today = subject.site.local_day(at)
     return [
         Reason("future_day", f"{name} {day} lies in the future (today is {today}).")
         for name, day in days.items()
-        if day is not None and day > today
+        if day is not None and _first_day(day) > today
     ]
+
+
+def _first_day(day: date | PartialDate) -> date:
+    return day.first_day if isinstance(day, PartialDate) else day
 
 
 def require_consent(subject: Subject, *, on: date) -> None:

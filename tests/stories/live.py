@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from config.demo import site, study
-from config.demo.plan import load_plan
+from config.demo.plan import plan_for
 from config.demo.replay import Replayed, run
 from config.demo.steps import Plan
 from config.processes import ProcessGroup
@@ -29,14 +29,7 @@ VALKEY_DATABASE = 7  # beside the one a developer's own site uses
 
 
 def plan_of(data: str = DATA, *, subjects: int) -> Plan:
-    protocol = load_protocol(PROTOCOL)
-    whole = load_plan(
-        data,
-        cutoff=protocol.analysis.data_cutoff,
-        opens_on=protocol.trial.accrual_opens_on,
-        closes_on=protocol.trial.accrual_closes_on,
-    )
-    return whole.truncated(subjects)
+    return plan_for(load_protocol(PROTOCOL), data).truncated(subjects)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from config import servers
 from config.demo import outcome, site, study
 from config.demo.client import ApiRefused, Client, Unreachable
 from config.demo.figures import compare, render
-from config.demo.plan import load_plan
+from config.demo.plan import plan_for
 from config.demo.replay import PlanContradicted, run
 from config.demo.steps import Plan
 from config.processes import ProcessGroup, ProcessProblem, end_leftovers
@@ -132,7 +132,7 @@ class Command(BaseCommand):
             lambda: site.wait_until(_all_delivered, seconds=120, what="Not every event arrived"),
         )
         met = self._figures(protocol, address, keys, whole=options["subjects"] is None)
-        self._log_ins(address, keys)
+        self._log_ins(protocol, address, keys)
         if not options["once"]:
             self._stay(group)
         return met
@@ -204,11 +204,11 @@ class Command(BaseCommand):
         self.stdout.write(f"Files            {folder}")
         return all(one.agrees for one in comparisons) or not whole
 
-    def _log_ins(self, address: str, keys: study.Keys) -> None:
-        cutoff = load_protocol(PROTOCOL.read_text()).analysis.data_cutoff
+    def _log_ins(self, protocol: Protocol, address: str, keys: study.Keys) -> None:
+        trial, cutoff = protocol.trial.code, protocol.analysis.data_cutoff
         self.stdout.write(
             f"\nWeb admin        {address}/admin/\n"
-            f"Report by arm    {address}/reports/CLLM1/pfs?cutoff={cutoff}\n"
+            f"Report by arm    {address}/reports/{trial}/pfs?cutoff={cutoff}\n"
             f"API and docs     {address}/api/docs/\n"
             f"Password of all  {keys.password}\n"
         )
@@ -240,12 +240,7 @@ class Command(BaseCommand):
 
 
 def _plan(protocol: Protocol, data: str, *, subjects: int | None) -> Plan:
-    whole = load_plan(
-        data,
-        cutoff=protocol.analysis.data_cutoff,
-        opens_on=protocol.trial.accrual_opens_on,
-        closes_on=protocol.trial.accrual_closes_on,
-    )
+    whole = plan_for(protocol, data)
     return whole if subjects is None else whole.truncated(subjects)
 
 
