@@ -10,8 +10,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from events.api.problems import PROBLEM_JSON, problem, refusal_problem
-from events.outcomes import Refused
-from patients.errors import StaleRecord
+from events.outcomes import Refused, StaleRecord
 
 
 log = structlog.get_logger(__name__)

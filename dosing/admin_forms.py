@@ -14,8 +14,9 @@ from dosing.services.pregnancy_prevention import (
     record_counselling,
     record_pregnancy_test,
 )
-from patients.admin_forms import DayField, ServiceForm, measured
+from patients.admin_forms import SubjectForm, measured
 from patients.models import Subject
+from trials.admin_forms import DayField
 from trials.permissions import Permission
 from trials.rules.protocol import Protocol
 
@@ -37,7 +38,7 @@ class InstantField(forms.DateTimeField):
         return told if told.tzinfo else told.replace(tzinfo=self.zone)
 
 
-class DosingForm(ServiceForm):
+class DosingForm(SubjectForm):
     """A form whose moments are the site's and which makes sense after randomisation only."""
 
     permission = Permission.PRESCRIBE
@@ -125,7 +126,7 @@ class TreatmentEndForm(DosingForm):
     reason = forms.ChoiceField(choices=TreatmentEnd.Reason.choices)
 
 
-FORMS: dict[str, type[ServiceForm]] = {
+FORMS: dict[str, type[SubjectForm]] = {
     "pregnancy-risk": PregnancyRiskForm,
     "counselling": CounsellingForm,
     "pregnancy-test": PregnancyTestForm,

@@ -41,3 +41,7 @@ class Event:
         fields = dataclasses.asdict(self)
         del fields["stream"]
         return fields
+
+
+class StaleRecord(Exception):
+    """The record has changed since the caller read it. Shown as 412."""

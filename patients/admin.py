@@ -18,10 +18,9 @@ from patients.admin_forms import (
     AdverseEventCorrection,
     Correction,
     ResponseCorrection,
-    ServiceForm,
-    send,
 )
 from patients.models import AdverseEvent, LabResult, ResponseAssessment, Screening, Subject, Visit
+from trials.admin_forms import ServiceForm, form_page, send
 from trials.admin_site import may_at, site
 from trials.models import Site
 from trials.permissions import Permission
@@ -114,23 +113,16 @@ class CorrectableAdmin(RecordAdmin):
         if form.is_valid() and send(form, request, at=timezone.now()) is not None:
             messages.success(request, "The correction is recorded, with its reason.")
             return redirect(address_of(subject))
-        return form_page(self, request, form, subject)
+        return subject_form_page(self, request, form, subject)
 
 
-def form_page(
+def subject_form_page(
     model_admin: ReadOnlyAdmin, request: HttpRequest, form: ServiceForm, subject: Subject | None
 ) -> TemplateResponse:
-    """Return the page of a service's form, with every reason if it was refused."""
+    """Return the page of a form about a subject, or about one that is not there yet."""
     back = address_of(subject) if subject else reverse("admin:patients_subject_changelist")
-    context = {
-        **model_admin.admin_site.each_context(request),
-        "title": form.title,
-        "subtitle": subject.number if subject else None,
-        "form": form,
-        "subject": subject,
-        "back": back,
-    }
-    return TemplateResponse(request, "admin/vigil/form.html", context)
+    number = subject.number if subject else None
+    return form_page(model_admin, request, form, back=back, subject=subject, subtitle=number)
 
 
 @admin.register(AdverseEvent, site=site)

@@ -1,22 +1,11 @@
-"""The forms of the web admin: each asks for what one service takes, and calls it.
+"""The forms about subjects: each asks for what one service takes, and calls it."""
 
-A refusal comes back onto the form with every reason; nothing of it is written. A form carries a
-key of its own, so sending it twice takes effect once.
-"""
-
-import uuid
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar
-from urllib.parse import urlencode
+from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.http import HttpRequest
 
-from events.idempotency import KeyReused, fingerprint, once
-from events.outcomes import Reason, Refused
-from patients.errors import StaleRecord
 from patients.models import AdverseEvent, LabResult, ResponseAssessment, Subject, Visit
 from patients.rules.partial_dates import PartialDate
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
@@ -26,6 +15,7 @@ from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
 from patients.services.response import correct_response, record_response
 from patients.services.visits import record_contact, record_visit
+from trials.admin_forms import DayField, ServiceForm
 from trials.models import Site, User
 from trials.permissions import Permission
 from trials.rules.protocol import Protocol
@@ -59,15 +49,6 @@ FIELD_OF = {
 }
 
 
-class DayField(forms.DateField):
-    """A day, written as ISO does: a browser's own date box shows it in whatever order it likes."""
-
-    def __init__(self, **options: Any) -> None:
-        attrs = {"placeholder": "YYYY-MM-DD", "inputmode": "numeric", "autocomplete": "off"}
-        widget = forms.DateInput(attrs=attrs, format="%Y-%m-%d")
-        super().__init__(input_formats=["%Y-%m-%d"], widget=widget, **options)
-
-
 class PartialDateField(forms.CharField):
     """A year, a month or a day, as it was told."""
 
@@ -98,26 +79,14 @@ def measured(*, places: int, digits: int, unit: str, **options: Any) -> forms.De
     )
 
 
-class ServiceForm(forms.Form):
-    """The fields one service takes. ``act`` calls it; ``reasons`` are those of a refusal."""
+class SubjectForm(ServiceForm):
+    """The form of a service on one subject."""
 
-    title: ClassVar[str]
-    icon: ClassVar[str]
-    submit: ClassVar[str] = "Record"
-    permission: ClassVar[Permission]
-    service: ClassVar[Callable[..., Any]]
-    note: ClassVar[str] = ""
-
-    key = forms.CharField(
-        widget=forms.HiddenInput, initial=lambda: str(uuid.uuid4()), max_length=64
-    )
+    field_of = FIELD_OF
 
     def __init__(self, *args: Any, subject: Subject | None, by: User, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.subject, self.by = subject, by
-        self.reasons: tuple[Reason, ...] = ()
-        for field in self.fields.values():
-            _ask(field)
+        super().__init__(*args, by=by, **options)
+        self.subject = subject
         if subject is not None:
             self.prepare(subject.trial.protocol)
 
@@ -129,55 +98,13 @@ class ServiceForm(forms.Form):
         """Return whether the form makes sense for a subject; the service decides in any case."""
         return True
 
-    def arguments(self) -> dict[str, Any]:
-        return {name: value for name, value in self.cleaned_data.items() if name != "key"}
-
     def act(self, *, at: datetime) -> Any:
         assert self.subject is not None  # noqa: S101 - only EnrolForm has none, and its own act
         service = type(self).service
         return service(subject_id=self.subject.pk, by=self.by, at=at, **self.arguments())
 
-    def refuse(self, refusal: Refused) -> None:
-        self.reasons = refusal.reasons
-        self.add_error(None, forms.ValidationError(refusal.title, code=refusal.code))
-        for reason in refusal.reasons:
-            name = FIELD_OF.get(reason.code, reason.detail.split(" ", 1)[0])
-            if name in self.fields:
-                self.add_error(name, forms.ValidationError(reason.detail, code=reason.code))
 
-
-def _ask(field: forms.Field) -> None:
-    """Let no choice be made by not choosing."""
-    chosen_from_many = isinstance(field, forms.MultipleChoiceField | forms.ModelChoiceField)
-    if isinstance(field, forms.ChoiceField) and not chosen_from_many:
-        field.choices = [("", "Choose…"), *field.choices]  # type: ignore[misc]  # a list here
-
-
-def send(form: ServiceForm, request: HttpRequest, *, at: datetime) -> str | None:
-    """Call a valid form's service once; return the new row's id, or nothing when it refused."""
-    sent = sorted(pair for pair in request.POST.lists() if pair[0] != "csrfmiddlewaretoken")
-    print_ = fingerprint("POST", request.path, urlencode(sent, doseq=True).encode())
-    try:
-        answer = once(
-            user_id=form.by.pk,
-            key=f"form-{form.cleaned_data['key']}",
-            print_=print_,
-            at=at,
-            act=lambda: (201, str(getattr(form.act(at=at), "pk", ""))),
-        )
-    except Refused as refusal:
-        form.refuse(refusal)
-    except StaleRecord as stale:
-        form.add_error(None, forms.ValidationError(str(stale), code="stale"))
-    except KeyReused:
-        text = "This form was sent already. Open it afresh to record something else."
-        form.add_error(None, forms.ValidationError(text, code="sent_already"))
-    else:
-        return answer.body
-    return None
-
-
-class EnrolForm(ServiceForm):
+class EnrolForm(SubjectForm):
     title, icon, submit = "New subject", "person_add", "Enter subject"
     permission = Permission.ENROL
     note = "The number is given by the site's count. No name, initials or full birth date."
@@ -198,7 +125,7 @@ class EnrolForm(ServiceForm):
         return enrol_subject(trial=place.trial.code, site=place.code, by=self.by, at=at, **fields)
 
 
-class ConsentForm(ServiceForm):
+class ConsentForm(SubjectForm):
     title, icon = "Consent", "signature"
     permission = Permission.ENROL
     service = staticmethod(record_consent)
@@ -207,7 +134,7 @@ class ConsentForm(ServiceForm):
     signed_on = DayField(label="Signed on")
 
 
-class WithdrawalForm(ServiceForm):
+class WithdrawalForm(SubjectForm):
     title, icon = "Withdrawal of consent", "block"
     permission = Permission.ENROL
     service = staticmethod(withdraw_consent)
@@ -217,7 +144,7 @@ class WithdrawalForm(ServiceForm):
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), required=False)
 
 
-class ScreeningForm(ServiceForm):
+class ScreeningForm(SubjectForm):
     title, icon, submit = "Screening", "fact_check", "Record and judge"
     permission = Permission.ENROL
     service = staticmethod(record_screening)
@@ -261,7 +188,7 @@ class ScreeningForm(ServiceForm):
         return subject.allocation_id is None
 
 
-class RandomiseForm(ServiceForm):
+class RandomiseForm(SubjectForm):
     title, icon, submit = "Randomisation", "casino", "Randomise"
     permission = Permission.RANDOMISE
     service = staticmethod(randomise_subject)
@@ -274,7 +201,7 @@ class RandomiseForm(ServiceForm):
         return subject.allocation_id is None
 
 
-class VisitForm(ServiceForm):
+class VisitForm(SubjectForm):
     title, icon = "Visit", "event_available"
     permission = Permission.RECORD_CLINICAL
     service = staticmethod(record_visit)
@@ -286,7 +213,7 @@ class VisitForm(ServiceForm):
     visited_on = DayField(label="Visited on")
 
 
-class LabForm(ServiceForm):
+class LabForm(SubjectForm):
     title, icon = "Laboratory", "labs"
     permission = Permission.RECORD_CLINICAL
     service = staticmethod(record_labs)
@@ -319,7 +246,7 @@ class LabForm(ServiceForm):
         ]
 
 
-class AdverseEventForm(ServiceForm):
+class AdverseEventForm(SubjectForm):
     title, icon = "Adverse event", "warning"
     permission = Permission.RECORD_CLINICAL
     service = staticmethod(record_adverse_event)
@@ -345,7 +272,7 @@ class AdverseEventForm(ServiceForm):
     )
 
 
-class ResponseForm(ServiceForm):
+class ResponseForm(SubjectForm):
     title, icon = "Response", "monitoring"
     permission = Permission.RECORD_CLINICAL
     service = staticmethod(record_response)
@@ -355,7 +282,7 @@ class ResponseForm(ServiceForm):
     assessor = forms.ChoiceField(choices=ResponseAssessment.Assessor.choices)
 
 
-class ContactForm(ServiceForm):
+class ContactForm(SubjectForm):
     title, icon = "Contact", "call"
     permission = Permission.RECORD_CLINICAL
     service = staticmethod(record_contact)
@@ -364,7 +291,7 @@ class ContactForm(ServiceForm):
     contacted_on = DayField(label="Alive on")
 
 
-class FurtherTreatmentForm(ServiceForm):
+class FurtherTreatmentForm(SubjectForm):
     title, icon = "Further treatment", "vaccines"
     permission = Permission.RECORD_CLINICAL
     service = staticmethod(record_further_treatment)
@@ -373,7 +300,7 @@ class FurtherTreatmentForm(ServiceForm):
     regimen = forms.CharField(max_length=200)
 
 
-class DeathForm(ServiceForm):
+class DeathForm(SubjectForm):
     title, icon = "Death", "deceased"
     permission = Permission.RECORD_CLINICAL
     service = staticmethod(record_death)
@@ -382,7 +309,7 @@ class DeathForm(ServiceForm):
     cause = forms.CharField(max_length=300)
 
 
-class Correction(ServiceForm):
+class Correction(SubjectForm):
     """A correction keeps what stood there before, with its reason, in the history."""
 
     submit = "Correct"
@@ -421,7 +348,7 @@ class ResponseCorrection(Correction, ResponseForm):
         return correct_response(assessment_id=self.row.pk, by=self.by, at=at, **self.arguments())
 
 
-FORMS: dict[str, type[ServiceForm]] = {
+FORMS: dict[str, type[SubjectForm]] = {
     "consent": ConsentForm,
     "screening": ScreeningForm,
     "randomisation": RandomiseForm,

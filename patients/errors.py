@@ -21,7 +21,3 @@ class RecordRefused(Refused):
 class NotRandomisable(Refused):
     code = "not_randomisable"
     title = "The subject cannot be randomised"
-
-
-class StaleRecord(Exception):
-    """The record was changed after the version the caller had read. Shown as 412."""

@@ -16,9 +16,9 @@ from unfold.decorators import display
 
 from dosing.admin_forms import FORMS as DOSING_FORMS
 from events.admin import ReadOnlyAdmin
-from patients.admin import SiteFilter, address_of, form_page
+from patients.admin import SiteFilter, address_of, subject_form_page
 from patients.admin_forms import FORMS as PATIENT_FORMS
-from patients.admin_forms import EnrolForm, ServiceForm, send
+from patients.admin_forms import EnrolForm, SubjectForm
 from patients.models import Subject
 from reporting.casebook import (
     Casebook,
@@ -32,12 +32,13 @@ from reporting.casebook import (
 from reporting.models import Notice, SafetySummary
 from reporting.roster import TONES, State, due_of, with_state
 from reporting.row_history import history_of
+from trials.admin_forms import send
 from trials.admin_site import may_at, person, site
 from trials.models import User
 from trials.permissions import Permission
 
 
-FORMS: dict[str, type[ServiceForm]] = {**PATIENT_FORMS, **DOSING_FORMS}
+FORMS: dict[str, type[SubjectForm]] = {**PATIENT_FORMS, **DOSING_FORMS}
 
 
 class SubjectSiteFilter(SiteFilter):
@@ -123,7 +124,7 @@ class SubjectAdmin(ReadOnlyAdmin):
         if made is not None:
             messages.success(request, "The subject is entered for screening.")
             return redirect("admin:patients_subject_change", UUID(made))
-        return form_page(self, request, form, None)
+        return subject_form_page(self, request, form, None)
 
     def record_view(self, request: HttpRequest, subject_id: UUID, kind: str) -> HttpResponse:
         """Show one service's form for a subject, and call the service when it is sent."""
@@ -137,7 +138,7 @@ class SubjectAdmin(ReadOnlyAdmin):
         if form.is_valid() and send(form, request, at=timezone.now()) is not None:
             messages.success(request, f"{form.title} of {subject.number} is recorded.")
             return redirect(address_of(subject))
-        return form_page(self, request, form, subject)
+        return subject_form_page(self, request, form, subject)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -34,9 +34,8 @@ class Role(StrEnum):
 
     @property
     def label(self) -> str:
-        return {"committee_member": "Monitoring committee member"}.get(
-            self.value, self.value.replace("_", " ").capitalize()
-        )
+        own = {"committee_member": "Monitoring committee member", "coordinator": "Site coordinator"}
+        return own.get(self.value, self.value.replace("_", " ").capitalize())
 
 
 class Permission(StrEnum):
@@ -52,8 +51,21 @@ class Permission(StrEnum):
     MANAGE_TRIAL = "set up trials, sites and protocol versions"
     MANAGE_PEOPLE = "give and end roles"
     READ_PEOPLE = "see who has which role"
-    LOAD_LIST = "load the sealed randomisation list"
+    MANAGE_CLIENTS = "give, renew and end the credentials of site systems"
+    DELEGATE = "keep a site's delegation log"
+    TRANSFER = "transfer a subject to another site"
+    ANNOTATE_RANDOMISATION = "record a mistake made in a randomisation"
+    READ_RANDOMISATION = "read the randomisation log and the mis-stratification report"
+    LOAD_LIST = "generate and load the sealed randomisation list"
+    APPROVE_LIST = "check a sealed list's dry run and approve it"
+    VERIFY_RANDOMISATION = "verify every allocation against the sealed list"
     SUPPLY_KITS = "load the sealed contents of kits"
+    PRINT_CONTINGENCY = "make the sealed sheets for when the system is down"
+    EMERGENCY_UNBLIND = "break the blind of one subject in an emergency"
+    SAFETY_UNBLIND = "unblind one subject for a suspected unexpected serious adverse reaction"
+    UNBLIND_TRIAL = "ask to unblind the whole trial"
+    CONFIRM_UNBLINDING = "agree, as the second person, to an unblinding"
+    MANAGE_ON_CALL = "keep the medical monitors' on-call list"
     READ_UNBLINDED_REPORT = "read reports by arm"
     READ_SAFETY = "read the blinded safety summaries"
     WRITE_SAFETY = "write a blinded safety summary by hand"
@@ -67,24 +79,40 @@ _SITE_WORK = {_P.READ_SUBJECTS, _P.ENROL, _P.RECORD_CLINICAL, _P.CORRECT_CLINICA
 
 TABLE: dict[Role, frozenset[Permission]] = {
     Role.SITE_SYSTEM: frozenset(_SITE_WORK | {_P.RANDOMISE, _P.PRESCRIBE, _P.DISPENSE}),
-    Role.INVESTIGATOR: frozenset(_SITE_WORK | {_P.RANDOMISE, _P.PRESCRIBE, _P.READ_SAFETY}),
+    Role.INVESTIGATOR: frozenset(
+        _SITE_WORK
+        | {_P.RANDOMISE, _P.PRESCRIBE, _P.READ_SAFETY, _P.DELEGATE}
+        | {_P.EMERGENCY_UNBLIND, _P.ANNOTATE_RANDOMISATION}
+    ),
     Role.COORDINATOR: frozenset(_SITE_WORK | {_P.RANDOMISE}),
     Role.PHARMACIST: frozenset({_P.READ_SUBJECTS, _P.DISPENSE}),
-    Role.DATA_MANAGER: frozenset({_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_PEOPLE}),
-    Role.MONITOR: frozenset({_P.READ_SUBJECTS, _P.READ_HISTORY}),
-    Role.MEDICAL_MONITOR: frozenset({_P.READ_SUBJECTS, _P.READ_SAFETY, _P.READ_HISTORY}),
-    Role.SAFETY_OFFICER: frozenset({_P.READ_SUBJECTS, _P.READ_SAFETY, _P.WRITE_SAFETY}),
-    Role.UNBLINDED_STATISTICIAN: frozenset(
-        {_P.READ_SUBJECTS, _P.LOAD_LIST, _P.READ_UNBLINDED_REPORT, _P.READ_SAFETY}
+    Role.DATA_MANAGER: frozenset(
+        {_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_PEOPLE, _P.TRANSFER}
+        | {_P.ANNOTATE_RANDOMISATION, _P.READ_RANDOMISATION}
     ),
-    Role.UNBLINDED_SUPPLIER: frozenset({_P.SUPPLY_KITS}),
+    Role.MONITOR: frozenset({_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_RANDOMISATION}),
+    Role.MEDICAL_MONITOR: frozenset(
+        {_P.READ_SUBJECTS, _P.READ_SAFETY, _P.READ_HISTORY}
+        | {_P.CONFIRM_UNBLINDING, _P.MANAGE_ON_CALL}
+    ),
+    Role.SAFETY_OFFICER: frozenset(
+        {_P.READ_SUBJECTS, _P.READ_SAFETY, _P.WRITE_SAFETY}
+        | {_P.SAFETY_UNBLIND, _P.CONFIRM_UNBLINDING}
+    ),
+    Role.UNBLINDED_STATISTICIAN: frozenset(
+        {_P.READ_SUBJECTS, _P.LOAD_LIST, _P.APPROVE_LIST, _P.VERIFY_RANDOMISATION}
+        | {_P.READ_RANDOMISATION, _P.READ_UNBLINDED_REPORT, _P.READ_SAFETY, _P.UNBLIND_TRIAL}
+    ),
+    Role.UNBLINDED_SUPPLIER: frozenset({_P.SUPPLY_KITS, _P.PRINT_CONTINGENCY}),
     Role.COMMITTEE_MEMBER: frozenset({_P.READ_UNBLINDED_REPORT, _P.READ_SAFETY}),
     Role.AUDITOR: frozenset(
         {_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_PEOPLE, _P.READ_SAFETY, _P.READ_ACCESS_LOG}
+        | {_P.READ_RANDOMISATION}
     ),
     Role.SPONSOR_ADMINISTRATOR: frozenset(
-        {_P.MANAGE_TRIAL, _P.MANAGE_PEOPLE, _P.READ_PEOPLE, _P.MANAGE_DELIVERIES}
-        | {_P.READ_HISTORY, _P.READ_ACCESS_LOG, _P.READ_SAFETY}
+        {_P.MANAGE_TRIAL, _P.MANAGE_PEOPLE, _P.READ_PEOPLE, _P.MANAGE_CLIENTS}
+        | {_P.MANAGE_DELIVERIES, _P.READ_HISTORY, _P.READ_ACCESS_LOG, _P.READ_SAFETY}
+        | {_P.MANAGE_ON_CALL, _P.CONFIRM_UNBLINDING}
     ),
 }
 

@@ -4,8 +4,8 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from events.outcomes import Reason
-from patients.errors import ConsentMissing, RecordRefused, StaleRecord
+from events.outcomes import Reason, StaleRecord
+from patients.errors import ConsentMissing, RecordRefused
 from patients.models import Consent, Subject
 from patients.models.subjects import Record
 from patients.rules.partial_dates import PartialDate

@@ -9,7 +9,8 @@ from structlog.contextvars import bound_contextvars
 
 from events.history import history_model
 from events.models import OutboxEvent
-from patients.errors import RecordRefused, StaleRecord
+from events.outcomes import StaleRecord
+from patients.errors import RecordRefused
 from patients.models import AdverseEvent, ResponseAssessment
 from patients.rules.partial_dates import PartialDate
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event

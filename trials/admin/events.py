@@ -1,102 +1,24 @@
-"""Sites, protocol versions, roles, the event log and its deliveries: to look at."""
+"""The event log and its deliveries."""
 
 import json
 from typing import Any, ClassVar
 
 import structlog
 from django.contrib import admin, messages
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
 from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
 from events.models import Delivery, OutboxEvent
 from events.relay import replay
 from trials.admin_site import person, site
-from trials.models import ProtocolVersion, RoleAssignment, SealedAccess, Site, Trial, User
+from trials.models import User
 from trials.permissions import Permission
 
 
 log = structlog.get_logger(__name__)
-
-
-@admin.register(Site, site=site)
-class SiteAdmin(ReadOnlyAdmin):
-    """Sites where the user reads subjects, and all of a trial's for whoever sets it up."""
-
-    read_permission = Permission.READ_SUBJECTS
-    list_display = ("code", "name", "country", "time_zone", "status_label", "trial")
-    list_filter = ("status", "country")
-    search_fields = ("code", "name")
-    list_select_related = ("trial",)
-
-    @display(
-        description="Status",
-        ordering="status",
-        label={"active": "success", "on_hold": "warning", "closed": "danger"},
-    )
-    def status_label(self, row: Site) -> tuple[str, str]:
-        return row.status, row.get_status_display()
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Site]:
-        return Site.objects.visible_to(person(request)) | Site.objects.visible_to(
-            person(request), Permission.MANAGE_TRIAL
-        )
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        held = (Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL)
-        return any(person(request).may(permission) for permission in held)
-
-
-@admin.register(ProtocolVersion, site=site)
-class ProtocolVersionAdmin(ReadOnlyAdmin):
-    """Every protocol file in force once, for those who read its trial's subjects or set it up."""
-
-    read_permission = Permission.READ_HISTORY  # it tells the block size
-    list_display = ("trial", "version", "activated_at", "activated_by", "short_digest")
-    list_select_related = ("trial", "activated_by")
-    fields = ("trial", "version", "activated_at", "activated_by", "digest", "file")
-    readonly_fields = ("file",)
-
-    @display(description="Digest")
-    def short_digest(self, row: ProtocolVersion) -> str:
-        return row.digest[:12]
-
-    @display(description="Protocol file")
-    def file(self, row: ProtocolVersion) -> str:
-        return row.text
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ProtocolVersion]:
-        return ProtocolVersion.objects.filter(trial__in=Trial.objects.visible_to(person(request)))
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        held = (Permission.READ_HISTORY, Permission.MANAGE_TRIAL)
-        return any(person(request).may(permission) for permission in held)
-
-
-@admin.register(RoleAssignment, site=site)
-class RoleAssignmentAdmin(ReadOnlyAdmin):
-    read_permission = Permission.READ_PEOPLE
-    list_display = ("user", "role", "trial", "place", "starts_at", "ends_at")
-    list_filter = ("role",)
-    search_fields = ("user__username",)
-    list_select_related = ("user", "trial", "site")
-    ordering = ("user__username", "role")
-
-    @display(description="Site", ordering="site__code", empty_value="all sites")
-    def place(self, row: RoleAssignment) -> str | None:
-        return row.site.code if row.site else None
-
-
-@admin.register(SealedAccess, site=site)
-class SealedAccessAdmin(ReadOnlyAdmin):
-    read_permission = Permission.READ_ACCESS_LOG
-    list_display = ("opened_at", "person", "role", "purpose", "detail", "trial")
-    list_filter = ("purpose",)
-    list_select_related = ("person", "trial")
-    ordering = ("-opened_at",)
 
 
 @admin.register(OutboxEvent, site=site)
@@ -197,18 +119,3 @@ class DeliveryAdmin(ReadOnlyAdmin):
         count = replay(list(rows), at=timezone.now())
         log.info("delivery.replayed", count=count, actor=person(request).username)
         messages.success(request, f"{count} dead deliveries start again; others are left alone.")
-
-
-@admin.register(PeriodicTask, site=site)
-class PeriodicTaskAdmin(ReadOnlyAdmin):
-    """What runs by the clock; for those who set trials up."""
-
-    read_permission = Permission.MANAGE_TRIAL
-    list_display = ("name", "task", "enabled", "last_run_at", "total_run_count")
-    list_filter = ("enabled",)
-    list_select_related = ("interval", "crontab", "solar", "clocked")
-    fields = ("name", "task", "interval", "crontab", "enabled", "last_run_at", "total_run_count")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[PeriodicTask]:
-        rows: QuerySet[PeriodicTask] = PeriodicTask.objects.all()
-        return rows
