@@ -103,6 +103,7 @@ class Study:
             country="DE",
             time_zone=time_zone,
             by=self.admin,
+            at=NOW - timedelta(1),
         )
 
     def person(self, role: Role, *, site: Site | None = None, name: str = "") -> User:

@@ -26,3 +26,8 @@ class DayRefused(Refused):
 class SetupRefused(Refused):
     code = "setup_refused"
     title = "The trial was not set up"
+
+
+class NoVersionInForce(Refused):
+    code = "no_version_in_force"
+    title = "No protocol version was in force at the site"

@@ -103,6 +103,7 @@ def _create(plan: Plan, protocol_text: str, keys: Keys, at: datetime) -> None:
             country=site.country,
             time_zone=site.time_zone,
             by=admin,
+            at=at,
         )
         for site in plan.sites
     }

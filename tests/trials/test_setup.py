@@ -23,7 +23,7 @@ def create(administrator, text=PROTOCOL):
 
 def site(study, *, by=None, **changed):
     fields = {"code": "DE-09", "name": "Nine", "country": "DE", "time_zone": "Europe/Berlin"}
-    return add_site(trial_id=study.trial.pk, by=by or study.admin, **{**fields, **changed})
+    return add_site(trial_id=study.trial.pk, by=by or study.admin, at=NOW, **{**fields, **changed})
 
 
 def give(study, person, role=Role.MONITOR, *, place=None, by=None):

@@ -1,4 +1,5 @@
 from trials.models.allocation import Allocation, RandomisationList
+from trials.models.amendments import SiteApproval, SiteVersion
 from trials.models.people import RoleAssignment, User
 from trials.models.protocol import ProtocolVersion, Trial
 from trials.models.sites import Site
@@ -12,6 +13,8 @@ __all__ = [
     "RoleAssignment",
     "SealedAccess",
     "Site",
+    "SiteApproval",
+    "SiteVersion",
     "Trial",
     "User",
 ]

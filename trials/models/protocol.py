@@ -51,7 +51,11 @@ class Trial(models.Model):
 
     @cached_property
     def current_version(self) -> "ProtocolVersion":
-        """The version in force. Raises ``ProtocolVersion.DoesNotExist`` before the first."""
+        """The latest version activated at any site: what holds for the trial as a whole.
+
+        For reports over all sites, loading the list and setting up. What is recorded or judged
+        for one subject goes by the version in force at its site: ``Site.version_on``.
+        """
         return self.versions.exclude(activated_at=None).latest("activated_at")
 
     @property
@@ -61,13 +65,18 @@ class Trial(models.Model):
 
 @tracked
 class ProtocolVersion(models.Model):
-    """A protocol file as it was activated: the text, its digest, and since when it is in force."""
+    """A protocol file as it was submitted: the text, its digest, and when it was first activated.
+
+    It is in force site by site: see ``SiteVersion``. A trial's first version is activated with it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="versions")
     version = models.CharField(max_length=20)
     text = models.TextField()
     digest = models.CharField(max_length=64)
+    submitted_at = models.DateTimeField()
+    submitted_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     activated_at = models.DateTimeField(null=True)
     activated_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
 

@@ -8,9 +8,12 @@ from django.db import models
 from django.db.models import Q
 
 from events.history import tracked
+from events.outcomes import Reason
+from trials.errors import NoVersionInForce
 from trials.models.people import User, trial_ids
-from trials.models.protocol import Trial
+from trials.models.protocol import ProtocolVersion, Trial
 from trials.permissions import Permission
+from trials.rules.protocol import Protocol
 
 
 class SiteQuerySet(models.QuerySet["Site"]):
@@ -60,3 +63,19 @@ class Site(models.Model):
     def local_day(self, at: datetime) -> date:
         """Return the site's calendar day at an instant."""
         return at.astimezone(ZoneInfo(self.time_zone)).date()
+
+    def version_on(self, day: date) -> ProtocolVersion:
+        """Return the protocol version in force here on a day of the site's calendar.
+
+        One query at each call. Raises ``NoVersionInForce`` before the first version's first day.
+        """
+        begun = self.versions.filter(in_force_from__lte=day).select_related("protocol_version")
+        latest = begun.order_by("in_force_from").last()
+        if latest is None:
+            detail = f"No protocol version was in force at {self.code} on {day}."
+            raise NoVersionInForce(Reason("no_version_in_force", detail))
+        found: ProtocolVersion = latest.protocol_version
+        return found
+
+    def protocol_on(self, day: date) -> Protocol:
+        return self.version_on(day).protocol

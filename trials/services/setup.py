@@ -14,6 +14,7 @@ from trials.events import ProtocolActivated
 from trials.models import ProtocolVersion, RoleAssignment, Site, Trial, User
 from trials.permissions import Permission, Role, authorise
 from trials.rules.protocol import digest, load_protocol
+from trials.services.amendments import begin_at_site
 
 
 @transaction.atomic
@@ -36,6 +37,8 @@ def create_trial(*, protocol_text: str, conduct: str, administrator: User, at: d
         version=protocol.version,
         text=protocol_text,
         digest=digest(protocol_text),
+        submitted_at=at,
+        submitted_by=administrator,
         activated_at=at,
         activated_by=administrator,
     )
@@ -56,9 +59,19 @@ def create_trial(*, protocol_text: str, conduct: str, administrator: User, at: d
 
 @transaction.atomic
 def add_site(
-    *, trial_id: uuid.UUID, code: str, name: str, country: str, time_zone: str, by: User
+    *,
+    trial_id: uuid.UUID,
+    code: str,
+    name: str,
+    country: str,
+    time_zone: str,
+    by: User,
+    at: datetime,
 ) -> Site:
-    """Add an active site. Raises ``SetupRefused`` with every reason: code, country, time zone."""
+    """Add an active site, which runs the trial's current protocol version from its today.
+
+    Raises ``SetupRefused`` with every reason: code, country, time zone.
+    """
     trial = Trial.objects.visible_to(by).get(pk=trial_id)
     authorise(by, Permission.MANAGE_TRIAL, trial=trial)
     reasons = []
@@ -70,7 +83,7 @@ def add_site(
         reasons.append(Reason("time_zone_unknown", f"{time_zone} is not a time zone name."))
     if reasons:
         raise SetupRefused(*reasons)
-    return Site.objects.create(
+    site = Site.objects.create(
         trial=trial,
         code=code,
         name=name,
@@ -78,6 +91,8 @@ def add_site(
         time_zone=ZoneInfo(time_zone).key,
         status=Site.Status.ACTIVE,
     )
+    begin_at_site(site=site, by=by, at=at)
+    return site
 
 
 @transaction.atomic
