@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils import timezone
 
 from patients.models import AdverseEvent, LabResult, ResponseAssessment, Subject, Visit
 from patients.rules.partial_dates import PartialDate
@@ -88,7 +89,8 @@ class SubjectForm(ServiceForm):
         super().__init__(*args, by=by, **options)
         self.subject = subject
         if subject is not None:
-            self.prepare(subject.trial.protocol)
+            today = subject.site.local_day(timezone.now())
+            self.prepare(subject.site.protocol_on(today))
 
     def prepare(self, protocol: Protocol) -> None:
         """Fill choices that the protocol gives."""

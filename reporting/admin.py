@@ -35,6 +35,7 @@ from reporting.row_history import history_of
 from trials.admin_forms import send
 from trials.admin_site import may_at, person, site
 from trials.models import User
+from trials.models.amendments import VERSIONS_OF_SITES
 from trials.permissions import Permission
 
 
@@ -76,7 +77,7 @@ class SubjectAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         own = Subject.objects.visible_to(person(request))
-        return with_state(own).select_related("site").prefetch_related("trial")
+        return with_state(own).select_related("site").prefetch_related("trial", VERSIONS_OF_SITES)
 
     @display(description="Site", ordering="site__code")
     def place(self, row: Any) -> str:
@@ -96,12 +97,12 @@ class SubjectAdmin(ReadOnlyAdmin):
 
     @display(description="Next due", empty_value="–")
     def next_step(self, row: Any) -> str | None:
-        due = due_of(row)
+        due = due_of(row, at=timezone.now())
         return due.what if due else None
 
     @display(description="On", empty_value="–")
     def next_day(self, row: Any) -> Any:
-        due = due_of(row)
+        due = due_of(row, at=timezone.now())
         return due.on if due else None
 
     def get_urls(self) -> list[URLPattern]:
@@ -164,7 +165,10 @@ class SubjectAdmin(ReadOnlyAdmin):
 
 def _subject(request: HttpRequest, subject_id: UUID) -> Subject | None:
     own = Subject.objects.visible_to(person(request))
-    return own.select_related("site", "trial", "allocation").filter(pk=subject_id).first()
+    subject = own.select_related("site", "trial", "allocation").filter(pk=subject_id).first()
+    if subject is not None:
+        subject.version = subject.site.version_on(subject.site.local_day(timezone.now()))
+    return subject
 
 
 def _page(user: User, book: Casebook, row: Any) -> dict[str, Any]:
@@ -178,7 +182,7 @@ def _page(user: User, book: Casebook, row: Any) -> dict[str, Any]:
         "state": State(row.state).label,
         "tone": TONES.get(State(row.state), ""),
         "last_visit_on": row.last_visit_on,
-        "due": due_of(row),
+        "due": due_of(row, at=timezone.now()),
         "gate": gate_today(book, at=timezone.now()),
         "entries": timeline(book),
         "picture": picture(book),

@@ -89,7 +89,7 @@ class Casebook:
 
     @property
     def protocol(self) -> Protocol:
-        return self.subject.trial.protocol
+        return self.subject.protocol
 
     @property
     def risk(self) -> PregnancyRisk | None:

@@ -1,6 +1,6 @@
 """Subjects with their state and how far they have come, in one query whatever their number."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import (
@@ -89,8 +89,8 @@ def _state() -> Case:
     )
 
 
-def due_of(subject: Any) -> Due | None:
-    """Return what is due next for a subject of ``with_state``, by the protocol in force."""
+def due_of(subject: Any, *, at: datetime) -> Due | None:
+    """Return what is due next for a subject of ``with_state``, by its site's protocol of today."""
     progress = Progress(
         died=subject.died,
         eligible=subject.eligible,
@@ -101,7 +101,7 @@ def due_of(subject: Any) -> Due | None:
         treatment_ended_on=subject.treatment_ended_on,
         last_visit_on=subject.last_visit_on,
     )
-    return next_due(progress, subject.trial.protocol)
+    return next_due(progress, subject.site.protocol_on(subject.site.local_day(at)))
 
 
 def _cycle_day_1(subject: Any) -> date | None:

@@ -42,10 +42,10 @@ def decide_dose(
     or ``DoseRefused`` with every reason: not randomised, decided already, off the ladder, above the
     plan, too large a step, labs missing or too low, another dose than proposed without a reason.
     """
-    subject = subject_for(by, subject_id, Permission.PRESCRIBE)
+    subject = subject_for(by, subject_id, Permission.PRESCRIBE, at=at, on=decided_on)
     require_consent(subject, on=decided_on)
     refuse_if(future_reasons(subject, at, decided_on=decided_on))
-    policy = subject.trial.protocol.dosing
+    policy = subject.protocol.dosing
     asked = Request(cycle, 1, at, decided_on)
     labs = labs_in_window(labs_of(subject, asked, policy), decided_on, policy)
     history = given_cycles(subject, policy, by_day=decided_on)
@@ -89,7 +89,7 @@ def end_treatment(
     Publishes ``TreatmentEnded``. Raises ``ConsentMissing``, or ``RecordRefused``: a day in the
     future, not randomised, or ended already.
     """
-    subject = subject_for(by, subject_id, Permission.PRESCRIBE)
+    subject = subject_for(by, subject_id, Permission.PRESCRIBE, at=at, on=ended_on)
     require_consent(subject, on=ended_on)
     reasons = future_reasons(subject, at, ended_on=ended_on)
     if subject.allocation_id is None:

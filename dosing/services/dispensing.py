@@ -53,8 +53,8 @@ def dispense_kit(
     Publishes ``KitDispensed``. Raises ``GateClosed`` with every reason, or ``NoKit``. Locks the
     subject, then the kit: neither can be dispensed to, or from, twice at once.
     """
-    subject = subject_for(by, subject_id, Permission.DISPENSE)
-    protocol = subject.trial.protocol
+    subject = subject_for(by, subject_id, Permission.DISPENSE, at=at, on=dispensed_on)
+    protocol = subject.protocol
     request = Request(cycle, days, prescribed_at, dispensed_on)
     facts = dispensing_facts(subject, request, protocol.dosing)
     today = subject.site.local_day(at)
@@ -123,7 +123,7 @@ def supply_kits(
     """
     study = Trial.objects.with_permission(by, Permission.SUPPLY_KITS).get(code=trial)
     place = Site.objects.visible_to(by, Permission.SUPPLY_KITS).get(trial=study, code=site)
-    if reasons := _kit_problems(kits, study.protocol):
+    if reasons := _kit_problems(kits, study.protocol, _levels_at(place)):
         raise KitsRefused(*reasons)
     try:
         load_kit_contents(
@@ -155,7 +155,15 @@ def _enter_kits(place: Site, kits: Sequence[SuppliedKit], *, by: User, at: datet
     publish(KitsSupplied(stream=place.trial.code, site_id=place.pk, count=len(kits)), at=at)
 
 
-def _kit_problems(kits: Sequence[SuppliedKit], protocol: Protocol) -> list[Reason]:
+def _levels_at(place: Site) -> set[Decimal]:
+    """Return the levels of every version activated at a site: kits come before it is in force."""
+    rows = place.versions.select_related("protocol_version")
+    return {dose for row in rows for dose in row.protocol_version.protocol.dosing.ladder_mg}
+
+
+def _kit_problems(
+    kits: Sequence[SuppliedKit], protocol: Protocol, levels: set[Decimal]
+) -> list[Reason]:
     numbers = Counter(kit["number"] for kit in kits)
     known = Kit.objects.filter(number__in=numbers).values_list("number", flat=True)
     twice = {number for number, count in numbers.items() if count > 1} | set(known)
@@ -166,7 +174,7 @@ def _kit_problems(kits: Sequence[SuppliedKit], protocol: Protocol) -> list[Reaso
     for kit in kits:
         if kit["arm"] not in arms:
             reasons.append(Reason("unknown_arm", f"Kit {kit['number']} is for no arm we know."))
-        if kit["dose_mg"] not in protocol.dosing.ladder_mg:
+        if kit["dose_mg"] not in levels:
             reasons.append(
                 Reason("not_on_ladder", f"{kit['dose_mg']} mg is not a level of the ladder.")
             )

@@ -38,11 +38,11 @@ def assess_pregnancy_risk(
     Whatever is missing counts as childbearing potential. Publishes ``PregnancyRiskAssessed``.
     Raises ``ConsentMissing``, or ``RecordRefused`` for a day in the future.
     """
-    subject = subject_for(by, subject_id, Permission.PRESCRIBE)
+    subject = subject_for(by, subject_id, Permission.PRESCRIBE, at=at, on=assessed_on)
     require_consent(subject, on=assessed_on)
     refuse_if(future_reasons(subject, at, assessed_on=assessed_on))
     facts = RiskFacts(subject.sex, surgically_sterile, natural_menopause_months, evidence)
-    category = risk_category(facts, subject.trial.protocol.pregnancy_prevention)
+    category = risk_category(facts, subject.protocol.pregnancy_prevention)
     risk = store(
         PregnancyRisk,
         subject,
@@ -81,7 +81,7 @@ def record_counselling(
 
     Raises ``ConsentMissing``, or ``RecordRefused`` for a day in the future.
     """
-    subject = subject_for(by, subject_id, Permission.PRESCRIBE)
+    subject = subject_for(by, subject_id, Permission.PRESCRIBE, at=at, on=counselled_on)
     require_consent(subject, on=counselled_on)
     refuse_if(
         future_reasons(
@@ -127,7 +127,7 @@ def record_pregnancy_test(
     reads the table. Raises ``ConsentMissing``, or ``RecordRefused``: an instant in the future, a
     male subject, or a test of that instant recorded already.
     """
-    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
+    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=taken_at)
     require_consent(subject, on=subject.site.local_day(taken_at))
     reasons = []
     if taken_at > at:

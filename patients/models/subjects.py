@@ -9,6 +9,7 @@ from django.db.models import Q
 from events.history import tracked
 from trials.models import Allocation, ProtocolVersion, Site, Trial, User
 from trials.permissions import Permission
+from trials.rules.protocol import Protocol
 
 
 class SubjectQuerySet(models.QuerySet["Subject"]):
@@ -45,6 +46,10 @@ class Subject(models.Model):
 
     objects = SubjectQuerySet.as_manager()
 
+    version: ProtocolVersion
+    """The version an act or a page goes by, set by whoever begins it; ``protocol_version`` is the
+    one the subject was entered under."""
+
     class Meta:
         ordering = ["number"]
         constraints = [
@@ -56,6 +61,10 @@ class Subject(models.Model):
 
     def __str__(self) -> str:
         return self.number
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.version.protocol
 
 
 class RecordQuerySet(models.QuerySet[Any]):

@@ -46,7 +46,7 @@ def record_adverse_event(
     Publishes ``AdverseEventRecorded``. Raises ``ConsentMissing``, or ``RecordRefused`` with
     everything in the record that contradicts itself.
     """
-    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
+    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=started_on.last_day)
     require_consent(subject, on=started_on.last_day)
     fields: dict[str, Any] = {
         "term": term,
@@ -66,7 +66,7 @@ def record_adverse_event(
         subject,
         by=by,
         at=at,
-        ctcae_version=subject.trial.protocol.safety.ctcae_version,
+        ctcae_version=subject.protocol.safety.ctcae_version,
         **fields,
     )
     _publish(subject, event, at)
@@ -84,7 +84,7 @@ def correct_adverse_event(
     or ``RecordRefused``: no reason, or the whole would contradict itself.
     """
     found = AdverseEvent.objects.visible_to(by).get(pk=adverse_event_id)
-    subject = subject_for(by, found.subject_id, Permission.CORRECT_CLINICAL, reason=reason)
+    subject = subject_for(by, found.subject_id, Permission.CORRECT_CLINICAL, reason=reason, at=at)
     event = AdverseEvent.objects.get(pk=adverse_event_id)
     require_reason(reason)
     check_revision(event.revision, revision)

@@ -22,7 +22,7 @@ def record_consent(
 
     Raises ``RecordRefused``: a day in the future or before the birth, or this version recorded.
     """
-    subject = subject_for(by, subject_id, Permission.ENROL)
+    subject = subject_for(by, subject_id, Permission.ENROL, at=at, on=signed_on)
     reasons = future_reasons(subject, at, signed_on=signed_on)
     if signed_on.year < subject.year_of_birth:
         reasons.append(Reason("before_birth", f"signed_on {signed_on} lies before the birth."))
@@ -50,7 +50,7 @@ def withdraw_consent(
 
     Raises ``RecordRefused``: a day in the future, no consent given, or withdrawn already.
     """
-    subject = subject_for(by, subject_id, Permission.ENROL)
+    subject = subject_for(by, subject_id, Permission.ENROL, at=at, on=withdrawn_on)
     reasons = future_reasons(subject, at, withdrawn_on=withdrawn_on)
     if not Consent.objects.filter(subject=subject, signed_on__lte=withdrawn_on).exists():
         reasons.append(Reason("no_consent", f"No consent was in force on {withdrawn_on}."))

@@ -26,6 +26,7 @@ from patients.services.recording import (
     require_consent,
     store,
     subject_for,
+    version_day,
 )
 from trials.models import Allocation, Site, User
 from trials.permissions import Permission, authorise
@@ -75,7 +76,7 @@ def enrol_subject(
         year_of_birth=year_of_birth,
         sex=sex,
         screened_on=screened_on,
-        protocol_version=place.trial.current_version,
+        protocol_version=place.version_on(version_day(place, at, screened_on)),
         recorded_by=by,
         recorded_at=at,
     )
@@ -97,9 +98,9 @@ def record_screening(
     Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, an exclusion the
     protocol does not know, or the subject randomised already.
     """
-    subject = subject_for(by, subject_id, Permission.ENROL)
+    subject = subject_for(by, subject_id, Permission.ENROL, at=at, on=assessed_on)
     require_consent(subject, on=assessed_on)
-    protocol = subject.trial.protocol
+    protocol = subject.protocol
     reasons = future_reasons(
         subject, at, assessed_on=assessed_on, last_cycle_on=found["last_cycle_on"]
     )
@@ -150,7 +151,7 @@ def randomise_subject(
     Publishes ``SubjectRandomised`` (and ``SlotAllocated``). Raises ``NotRandomisable`` with every
     reason, and what ``allocate`` raises.
     """
-    subject = subject_for(by, subject_id, Permission.RANDOMISE)
+    subject = subject_for(by, subject_id, Permission.RANDOMISE, at=at, on=randomised_on)
     screening = Screening.objects.filter(subject=subject).order_by("recorded_at").last()
     facts = RandomisationFacts(
         randomised_on=randomised_on,
@@ -159,7 +160,7 @@ def randomise_subject(
         eligible=screening.eligible if screening else None,
         already_randomised=subject.allocation_id is not None,
     )
-    blocks = randomisation_blocks(facts, subject.trial.protocol.eligibility)
+    blocks = randomisation_blocks(facts, subject.protocol.eligibility)
     if blocks or screening is None:
         raise NotRandomisable(*blocks)
     allocation = allocate(

@@ -40,7 +40,7 @@ def record_labs(
     Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, an analyte twice or
     recorded already that day, a unit that is not the analyte's (a value is never guessed).
     """
-    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
+    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=taken_on)
     require_consent(subject, on=taken_on)
     reasons = future_reasons(subject, at, taken_on=taken_on)
     analytes = [result["analyte"] for result in results]

@@ -30,7 +30,7 @@ def record_death(
     Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, recorded already, or
     certainly before a day the subject was alive.
     """
-    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
+    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=died_on.last_day)
     require_consent(subject, on=died_on.last_day)
     reasons = future_reasons(subject, at, died_on=died_on)
     if Death.objects.filter(subject=subject).exists():
@@ -60,7 +60,7 @@ def record_further_treatment(
 
     Raises ``ConsentMissing``, or ``RecordRefused`` for a day in the future.
     """
-    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
+    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=started_on.last_day)
     require_consent(subject, on=started_on.last_day)
     refuse_if(future_reasons(subject, at, started_on=started_on))
     treatment = store(

@@ -9,18 +9,30 @@ from patients.errors import ConsentMissing, RecordRefused
 from patients.models import Consent, Subject
 from patients.models.subjects import Record
 from patients.rules.partial_dates import PartialDate
-from trials.models import User
+from trials.models import Site, Trial, User
 from trials.permissions import Permission, authorise
 
 
 Stored = TypeVar("Stored", bound=Record)
 
 
-def subject_for(by: User, subject_id: UUID, permission: Permission, *, reason: str = "") -> Subject:
+def subject_for(
+    by: User,
+    subject_id: UUID,
+    permission: Permission,
+    *,
+    at: datetime,
+    on: date | None = None,
+    reason: str = "",
+) -> Subject:
     """Return the subject under lock, after asking whether ``by`` may do this at its site.
 
-    Two services on one subject run one after the other. Raises ``Subject.DoesNotExist`` for one
-    the user cannot see, and ``PermissionDenied`` for one they may only read.
+    Two services on one subject run one after the other. ``subject.version`` and
+    ``subject.protocol`` are those the act is done under: see ``version_day``; ``on`` is the day
+    (or the instant) the act carries.
+
+    Raises ``Subject.DoesNotExist`` for one the user cannot see, ``PermissionDenied`` for one they
+    may only read, ``NoVersionInForce`` before the site's first protocol version.
     """
     subject = (
         Subject.objects.visible_to(by)
@@ -30,16 +42,29 @@ def subject_for(by: User, subject_id: UUID, permission: Permission, *, reason: s
     )
     subject.site.trial = subject.trial
     authorise(by, permission, site=subject.site, reason=reason)
+    subject.version = subject.site.version_on(version_day(subject.site, at, on))
     return subject
+
+
+def version_day(site: Site, at: datetime, on: date | None) -> date:
+    """Return the day whose protocol version an act is done under.
+
+    In a live trial the site's today, whatever day the record is about: nobody acts under a
+    version that is no longer, or not yet, in force. In a replay the act's own day, which the
+    act carries as a day or, like a blood sample, as an instant.
+    """
+    if on is None or site.trial.conduct == Trial.Conduct.LIVE:
+        return site.local_day(at)
+    return site.local_day(on) if isinstance(on, datetime) else on
 
 
 def store(
     model: type[Stored], subject: Subject, *, by: User, at: datetime, **fields: Any
 ) -> Stored:
-    """Insert one record of a subject under the protocol version in force."""
+    """Insert one record of a subject under the protocol version the act is done under."""
     created = model(
         subject=subject,
-        protocol_version=subject.trial.current_version,
+        protocol_version=subject.version,
         recorded_by=by,
         recorded_at=at,
         **fields,

@@ -31,7 +31,7 @@ def record_response(
     Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, or this assessor's
     assessment of that day recorded already.
     """
-    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
+    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=assessed_on)
     require_consent(subject, on=assessed_on)
     refuse_if(
         future_reasons(subject, at, assessed_on=assessed_on)
@@ -67,7 +67,7 @@ def correct_response(
     read, or ``RecordRefused``: no reason, or what ``record_response`` refuses.
     """
     found = ResponseAssessment.objects.visible_to(by).get(pk=assessment_id)
-    subject = subject_for(by, found.subject_id, Permission.CORRECT_CLINICAL, reason=reason)
+    subject = subject_for(by, found.subject_id, Permission.CORRECT_CLINICAL, reason=reason, at=at)
     assessment = ResponseAssessment.objects.get(pk=assessment_id)
     require_reason(reason)
     check_revision(assessment.revision, revision)

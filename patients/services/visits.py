@@ -36,7 +36,7 @@ def record_visit(
     Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, a cycle visit without its
     cycle (or the other way round), or that cycle's visit recorded already.
     """
-    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
+    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=visited_on)
     require_consent(subject, on=visited_on)
     reasons = future_reasons(subject, at, visited_on=visited_on)
     if (kind == Visit.Kind.CYCLE) != (cycle is not None):
@@ -65,7 +65,7 @@ def record_contact(*, subject_id: UUID, contacted_on: date, by: User, at: dateti
     Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, after the death, or
     recorded already.
     """
-    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL)
+    subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=contacted_on)
     require_consent(subject, on=contacted_on)
     reasons = future_reasons(subject, at, contacted_on=contacted_on)
     death = Death.objects.filter(subject=subject).first()

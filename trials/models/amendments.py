@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 
 from events.history import tracked
 from trials.models.people import User
@@ -83,3 +83,10 @@ class SiteVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.protocol_version.version} from {self.in_force_from}"
+
+
+VERSIONS_OF_SITES = Prefetch(
+    "site__versions",
+    SiteVersion.objects.select_related("protocol_version"),
+    to_attr="all_versions",
+)

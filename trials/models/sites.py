@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.db import models
@@ -14,6 +15,10 @@ from trials.models.people import User, trial_ids
 from trials.models.protocol import ProtocolVersion, Trial
 from trials.permissions import Permission
 from trials.rules.protocol import Protocol
+
+
+if TYPE_CHECKING:
+    from trials.models.amendments import SiteVersion
 
 
 class SiteQuerySet(models.QuerySet["Site"]):
@@ -47,6 +52,9 @@ class Site(models.Model):
 
     objects = SiteQuerySet.as_manager()
 
+    all_versions: "list[SiteVersion]"
+    """Filled by a list of many subjects (``VERSIONS_OF_SITES``), which would ask for each."""
+
     class Meta:
         ordering = ["code"]
         constraints = [
@@ -67,15 +75,28 @@ class Site(models.Model):
     def version_on(self, day: date) -> ProtocolVersion:
         """Return the protocol version in force here on a day of the site's calendar.
 
-        One query at each call. Raises ``NoVersionInForce`` before the first version's first day.
+        One query for a day; this object remembers the answer, and lives no longer than a request.
+        Raises ``NoVersionInForce`` before the first version's first day.
         """
-        begun = self.versions.filter(in_force_from__lte=day).select_related("protocol_version")
-        latest = begun.order_by("in_force_from").last()
+        answers: dict[date, ProtocolVersion] = self.__dict__.setdefault("_version_on", {})
+        if day not in answers:
+            answers[day] = self._in_force(day)
+        return answers[day]
+
+    def _in_force(self, day: date) -> ProtocolVersion:
+        latest = self._latest_begun(day)
         if latest is None:
             detail = f"No protocol version was in force at {self.code} on {day}."
             raise NoVersionInForce(Reason("no_version_in_force", detail))
         found: ProtocolVersion = latest.protocol_version
         return found
+
+    def _latest_begun(self, day: date) -> "SiteVersion | None":
+        if "all_versions" in self.__dict__:
+            begun = [row for row in self.all_versions if row.in_force_from <= day]
+            return max(begun, key=lambda row: row.in_force_from, default=None)
+        rows = self.versions.filter(in_force_from__lte=day).select_related("protocol_version")
+        return rows.order_by("in_force_from").last()
 
     def protocol_on(self, day: date) -> Protocol:
         return self.version_on(day).protocol

@@ -111,7 +111,7 @@ def allocate(
         randomised_on=randomised_on,
         allocated_by=by,
         allocated_at=at,
-        protocol_version=trial.current_version,
+        protocol_version=site.version_on(randomised_on),
     )
     publish(
         SlotAllocated(
