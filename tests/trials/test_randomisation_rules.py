@@ -57,8 +57,9 @@ def test_a_list_is_as_long_as_the_planned_accrual_or_longer():
     assert problems(FITTING[3:-2]) == {"list_short"}
 
 
-def test_the_open_block_at_a_stratums_end_is_not_judged():
-    assert problems([*FITTING, ("H", "P"), ("H", "P")]) == set()
+def test_the_open_block_at_a_stratums_end_could_still_become_a_whole_one():
+    assert problems([*FITTING, ("H", "P"), ("H", "L")]) == set()
+    assert problems([*FITTING, ("H", "P"), ("H", "P")]) == {"block_ratio"}
     assert problems([*FITTING, ("H", "P"), ("H", "P"), ("H", "L")]) == {"block_ratio"}
 
 

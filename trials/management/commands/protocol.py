@@ -1,11 +1,14 @@
 """``manage.py protocol check FILE``: every problem of a protocol file, by line and rule."""
 
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
+from trials.rules.randomisation import Rate, design_of, guess_rate
 
 
 class Command(BaseCommand):
@@ -35,8 +38,36 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{path}: {_described(protocol)}, sha256 {digest(text)[:16]}. No problem."
         )
+        for line in _predictability(protocol):
+            self.stdout.write(f"  {line}")
 
 
 def _described(protocol: Protocol) -> str:
     arms = ", ".join(f"{arm.label} ({arm.ratio})" for arm in protocol.arms)
     return f"{protocol.trial.code} {protocol.version}, {arms}, {len(protocol.strata)} strata"
+
+
+def _predictability(protocol: Protocol) -> Iterator[str]:
+    """Say what somebody would guess right who saw every earlier arm, and how that is known."""
+    design = design_of(protocol)
+    found = guess_rate(design)
+    yield (
+        f"Randomisation: {design.method}. An observer of every earlier arm guesses"
+        f" {_rate(found.best)}; without looking, {_percent(found.blind)}."
+    )
+    if found.unaware:
+        yield f"That is if each block's size is known; if not: {_rate(found.unaware)}."
+    if reason := protocol.randomisation.predictability_reason:
+        yield f"Accepted because: {reason}"
+
+
+def _rate(rate: Rate) -> str:
+    if rate.exact:
+        how = f"exact: {rate.right}, certain {rate.certain}"
+    else:
+        how = f"simulated, {rate.simulated_places} places"
+    return f"{_percent(rate.right)} right, {_percent(rate.certain)} for certain ({how})"
+
+
+def _percent(share: Fraction) -> str:
+    return f"{float(share):.1%}"

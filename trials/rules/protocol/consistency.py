@@ -6,6 +6,7 @@ everything that is wrong, so that one reading of the file names it all.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from math import gcd
 from typing import Any, NamedTuple
 
 from trials.rules.protocol.sections import (
@@ -13,6 +14,7 @@ from trials.rules.protocol.sections import (
     Arm,
     Dosing,
     Eligibility,
+    Minimisation,
     PregnancyPrevention,
     Randomisation,
     Safety,
@@ -28,6 +30,10 @@ class Finding(NamedTuple):
     rule: str
     message: str
 
+
+LARGEST_BLOCK = 200
+LARGEST_RATIO = 100
+"""Bounds of what is sensible; they also keep the arithmetic of a minimisation below 2^63."""
 
 Check = Callable[..., Iterator[Finding]]
 
@@ -68,7 +74,35 @@ def arm_findings(arms: Sequence[Arm]) -> Iterator[Finding]:
 
 
 def randomisation_findings(randomisation: Randomisation, arms: Sequence[Arm]) -> Iterator[Finding]:
-    smallest = sum(arm.ratio for arm in arms)
+    yield from _method_findings(randomisation)
+    shares = [arm.ratio for arm in arms]
+    smallest = sum(shares) // gcd(*shares)
+    yield from _block_findings(randomisation, smallest)
+    if randomisation.minimisation:
+        yield from _minimisation_findings(randomisation.minimisation, smallest)
+    why = _predictable(randomisation, smallest)
+    if why and not randomisation.predictability_reason:
+        key = ("randomisation", "predictability_reason")
+        yield Finding(key, "predictability_reason_missing", f"{why}: say why it is used")
+
+
+def _method_findings(randomisation: Randomisation) -> Iterator[Finding]:
+    """Check that the keys of the method are there, and those of the others are not."""
+    stated = {
+        "block_sizes": (randomisation.sourced_block_sizes, "permuted_blocks", True),
+        "block_weights": (randomisation.sourced_block_weights, "permuted_blocks", False),
+        "minimisation": (randomisation.minimisation, "minimisation", True),
+    }
+    for name, (value, method, needed) in stated.items():
+        if value is None and needed and randomisation.method == method:
+            message = f"the method {method} needs it"
+            yield Finding(("randomisation", name), "missing", message)
+        if value is not None and randomisation.method != method:
+            message = f"the method {randomisation.method} does not use it"
+            yield Finding(("randomisation", name), "not_of_this_method", message)
+
+
+def _block_findings(randomisation: Randomisation, smallest: int) -> Iterator[Finding]:
     key = ("randomisation", "block_sizes")
     for size in randomisation.block_sizes:
         if size % smallest:
@@ -76,11 +110,61 @@ def randomisation_findings(randomisation: Randomisation, arms: Sequence[Arm]) ->
                 f"a block of {size} cannot hold the ratio, which needs multiples of {smallest}"
             )
             yield Finding(key, "block_does_not_fit_ratio", message)
+        if size > LARGEST_BLOCK:
+            message = f"a block of {size} is larger than {LARGEST_BLOCK}: it balances too late"
+            yield Finding(key, "block_too_large", message)
     yield from _rising(randomisation.block_sizes, key)
-    if randomisation.block_sizes == (smallest,) and not randomisation.predictability_reason:
-        message = "one fixed block of the smallest size lets its end be guessed: say why it is used"
-        key = ("randomisation", "predictability_reason")
-        yield Finding(key, "predictability_reason_missing", message)
+    if len(randomisation.block_weights) != len(randomisation.block_sizes):
+        message = "each block size needs one weight"
+        yield Finding(("randomisation", "block_weights"), "weights_do_not_match", message)
+
+
+def _minimisation_findings(minimisation: Minimisation, arms: int) -> Iterator[Finding]:
+    table = ("randomisation", "minimisation")
+    yield from _repeated(minimisation.factors, (*table, "factors"))
+    if minimisation.probability.value * arms <= 1:
+        message = f"must be more than 1/{arms}, which prefers no arm, and 1 at most"
+        yield Finding((*table, "probability"), "probability_out_of_range", message)
+    if arms > LARGEST_RATIO:
+        message = f"a minimisation counts {LARGEST_RATIO} equal arms at most; the ratio has {arms}"
+        yield Finding(("arms",), "ratio_too_large", message)
+
+
+def _predictable(randomisation: Randomisation, smallest: int) -> str:
+    """Return why a site could come to know an arm ahead, if it learned those before it."""
+    sizes = randomisation.block_sizes
+    if len(sizes) == 1:
+        return "blocks of one fixed size let their ends be guessed"
+    if smallest in sizes:
+        return f"a block of {smallest}, the smallest possible, lets its end be guessed"
+    if randomisation.minimisation and randomisation.minimisation.probability.value == 1:
+        return "a minimisation with probability 1 has no random element but for ties"
+    return ""
+
+
+def list_length_findings(randomisation: Randomisation, trial: Trial) -> Iterator[Finding]:
+    planned, stated = trial.planned_accrual.value, randomisation.list_length
+    if stated is None:
+        return
+    key = ("randomisation", "list_length")
+    if stated.value > planned:
+        message = f"no list needs more places than the trial has subjects, {planned}"
+        yield Finding(key, "list_longer_than_plan", message)
+    if randomisation.method == "minimisation" and stated.value < planned:
+        message = f"a minimisation needs a draw for each of {planned} subjects"
+        yield Finding(key, "list_shorter_than_plan", message)
+
+
+def minimised_factor_findings(
+    randomisation: Randomisation, factors: Sequence[Any]
+) -> Iterator[Finding]:
+    known = {"site", *(factor.code for factor in factors)}
+    rows = randomisation.minimisation.factors if randomisation.minimisation else ()
+    for index, factor in enumerate(rows):
+        if factor.code not in known:
+            key = ("randomisation", "minimisation", "factors", index, "code")
+            message = f"{factor.code!r} is neither a factor of the protocol nor the site"
+            yield Finding(key, "factor_unknown", message)
 
 
 def strata_findings(strata: Sequence[Stratum], eligibility: Eligibility) -> Iterator[Finding]:
@@ -226,6 +310,8 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("trial",), trial_findings),
     (("arms",), arm_findings),
     (("randomisation", "arms"), randomisation_findings),
+    (("randomisation", "trial"), list_length_findings),
+    (("randomisation", "factors"), minimised_factor_findings),
     (("strata", "eligibility"), strata_findings),
     (("eligibility",), eligibility_findings),
     (("dosing",), ladder_findings),

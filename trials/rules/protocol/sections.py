@@ -27,6 +27,7 @@ from trials.rules.protocol.sourced import (
     Number,
     Part,
     Positive,
+    Probability,
     Residue,
     Sourced,
     Text,
@@ -47,6 +48,7 @@ Markers = Sourced[Annotated[tuple[Marker, ...], Field(min_length=1)], Literal["c
 Responses = Sourced[Annotated[tuple[Response, ...], Field(min_length=1)], Literal["code"]]
 Ladder = Sourced[Annotated[tuple[Dose, ...], Field(min_length=1)], Literal["mg"]]
 BlockSizes = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["subjects"]]
+BlockWeights = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["shares"]]
 
 
 class Trial(Part):
@@ -78,14 +80,34 @@ class Arm(Claim):
     active_drug: Annotated[bool, Field(strict=True)]
 
 
+class MinimisedFactor(Claim):
+    code: Code
+    weight: Positive
+
+
+class Minimisation(Part):
+    imbalance: Literal["range", "variance"]
+    probability: Sourced[Probability, Literal["probability of the preferred arm"]]
+    factors: Annotated[tuple[MinimisedFactor, ...], Field(min_length=1)]
+
+
 class Randomisation(Part):
-    method: Literal["permuted_blocks"]
-    sourced_block_sizes: BlockSizes = Field(alias="block_sizes")
+    method: Literal["permuted_blocks", "simple", "minimisation"]
+    sourced_block_sizes: BlockSizes | None = Field(default=None, alias="block_sizes")
+    sourced_block_weights: BlockWeights | None = Field(default=None, alias="block_weights")
+    list_length: Sourced[Positive, Literal["subjects per list"]] | None = None
+    minimisation: Minimisation | None = None
     predictability_reason: str = ""
 
     @property
     def block_sizes(self) -> tuple[int, ...]:
-        return self.sourced_block_sizes.value
+        return self.sourced_block_sizes.value if self.sourced_block_sizes else ()
+
+    @property
+    def block_weights(self) -> tuple[int, ...]:
+        """The share of each size in ``block_sizes``: equal if the file does not say."""
+        stated = self.sourced_block_weights
+        return stated.value if stated else (1,) * len(self.block_sizes)
 
 
 class Stratum(Part):

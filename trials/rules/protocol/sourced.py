@@ -23,6 +23,7 @@ Positive = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 DayCount = Annotated[int, Field(strict=True, ge=0, le=3_660)]
 Number = Annotated[Decimal, BeforeValidator(_not_text), Field(ge=0, le=10_000)]
 Fraction = Annotated[Decimal, BeforeValidator(_not_text), Field(gt=0, lt=1)]
+Probability = Annotated[Decimal, BeforeValidator(_not_text), Field(gt=0, le=1, decimal_places=4)]
 Dose = Annotated[Decimal, BeforeValidator(_not_text), Field(gt=0, le=10_000)]
 
 T = TypeVar("T")
