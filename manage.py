@@ -16,6 +16,9 @@ def main() -> int:
 
     try:
         with explained():
+            from config.console import commands_read_as_system
+
+            commands_read_as_system(sys.argv)
             execute_from_command_line(sys.argv)
     except Absent as absent:
         sys.stderr.write(f"{absent}\n")

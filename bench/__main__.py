@@ -55,6 +55,9 @@ def _run(wanted: list[str]) -> int:
     from django.core.management import call_command
 
     django.setup()
+    from config.console import process_reads_as_system
+
+    process_reads_as_system()
     call_command("migrate", verbosity=0)
     from bench import adverse_events
 

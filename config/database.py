@@ -2,7 +2,8 @@
 
 The owner migrates. The application log-in reads and writes rows, but cannot change or delete what
 is insert-only, cannot delete anything clinical, cannot write history, and cannot read the sealed
-schema. The sealed log-in can only call the sealed schema's own functions.
+schema. Of the rows that remain it sees those of its session's reader (``config.row_security``).
+The sealed log-in can only call the sealed schema's own functions.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connections, models
 from psycopg import sql
+
+from config import row_security
 
 
 OWNER = "owner"
@@ -46,6 +49,7 @@ def grant() -> None:
         for statement in (*_table_grants(), *SEALED_GRANTS):
             cursor.execute(sql.SQL(statement).format(app=app, sealed=sealed))
         cursor.execute(_TRIGGERS_RUN_AS_OWNER)
+    row_security.protect()
 
 
 def _table_grants() -> Iterator[str]:

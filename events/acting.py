@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from django.db import connection, transaction
 from structlog.contextvars import get_contextvars
 
+from events.reading import reading_as_system
+
 
 SYSTEM = "vigil"
 
@@ -45,7 +47,7 @@ def current_actor() -> str:
 
 @contextlib.contextmanager
 def as_system(role: str = "system", *, reason: str = "") -> Iterator[None]:
-    """Act as Vigil itself, in one transaction."""
-    with transaction.atomic():
+    """Act as Vigil itself, in one transaction, and read every row meanwhile."""
+    with transaction.atomic(), reading_as_system(reason or role):
         attribute(actor=SYSTEM, role=role, reason=reason)
         yield

@@ -12,6 +12,7 @@ from dosing.models import Dispensation, DoseDecision, PregnancyTest, TreatmentEn
 from events.history import as_known_at as rows_as_known_at
 from events.history import wait_for_writers
 from events.outcomes import Reason
+from events.reading import reading_as_system
 from patients.models import (
     AdverseEvent,
     Contact,
@@ -29,6 +30,7 @@ from trials.rules.protocol import Protocol
 
 PATIENCE_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.1
+WHOLE = "a cut holds the whole trial's records, whoever asks for the report"
 
 Row = Any  # a row of the history: the model's own fields, unknown to the type checker
 DayOf = Callable[[Row, dict[Any, Row]], date]
@@ -84,7 +86,8 @@ class DataCut:
         if model is PregnancyTest:
             rows = rows.select_related("subject")
         day, sites = CLINICAL_DAY[model], self.sites()
-        kept = [row for row in rows if day(row, sites) <= self.cutoff_on]
+        with reading_as_system(WHOLE):
+            kept = [row for row in rows if day(row, sites) <= self.cutoff_on]
         return sorted(kept, key=lambda row: (day(row, sites), str(row.pgh_obj_id)))
 
     def sites(self) -> dict[Any, Row]:
@@ -106,7 +109,8 @@ class DataCut:
         """Return the day of the first randomisation known at the instant, whatever the cut-off."""
         rows = rows_as_known_at(Allocation, self.as_known_at)
         days = rows.filter(**self._of_trial(Allocation)).values_list("randomised_on", flat=True)
-        return min(days, default=None)
+        with reading_as_system(WHOLE):
+            return min(days, default=None)
 
     @staticmethod
     def local_day(at: datetime, site: Row) -> date:

@@ -13,6 +13,8 @@ from django.db import connections
 from django.test import TransactionTestCase
 from psycopg import sql
 
+from config.console import process_reads_as_system
+
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}
@@ -40,7 +42,8 @@ def _own_cache_keys(settings) -> None:
 
 def _template() -> str:
     """Return a migrated database made from the migrations as they are now; migrate at most once."""
-    named = ("config/database.py", "requirements.lock")
+    named = ("config/database.py", "config/row_security.py", "trials/permissions.py")
+    named += ("requirements.lock",)
     files = sorted([*ROOT.glob("*/migrations/*"), *(ROOT / name for name in named)])
     text = b"".join(path.read_bytes() for path in files if path.is_file())
     login = str(settings.DATABASES["default"]["PASSWORD"]).encode()
@@ -55,6 +58,12 @@ def _template() -> str:
         if not _as_owner("SELECT 1 FROM pg_database WHERE datname = %s", name):
             _as_owner(f"ALTER DATABASE {draft} RENAME TO {name}")
     return name
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tests_read_as_system() -> None:
+    """What a test reads directly is every row; what it asks over HTTP is read as who asks."""
+    process_reads_as_system()
 
 
 def _use(name: str) -> None:

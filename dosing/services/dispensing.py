@@ -16,6 +16,7 @@ from dosing.queries import dispensing_facts
 from dosing.rules.dispensing import Request, dispense_blocks
 from events.outbox import publish
 from events.outcomes import Reason
+from events.reading import reading_as_system
 from patients.models import Subject
 from patients.services.recording import store, subject_for
 from trials.models import Site, Trial, User
@@ -143,15 +144,16 @@ def supply_kits(
 @transaction.atomic
 def _enter_kits(place: Site, kits: Sequence[SuppliedKit], *, by: User, at: datetime) -> None:
     authorise(by, Permission.SUPPLY_KITS, site=place)
-    Kit.objects.bulk_create(
-        Kit(
-            site=place,
-            number=kit["number"],
-            dose_mg=kit["dose_mg"],
-            expires_on=kit["expires_on"],
+    with reading_as_system("the supplier enters kits at sites whose records they do not read"):
+        Kit.objects.bulk_create(
+            Kit(
+                site=place,
+                number=kit["number"],
+                dose_mg=kit["dose_mg"],
+                expires_on=kit["expires_on"],
+            )
+            for kit in kits
         )
-        for kit in kits
-    )
     publish(KitsSupplied(stream=place.trial.code, site_id=place.pk, count=len(kits)), at=at)
 
 
@@ -165,8 +167,9 @@ def _kit_problems(
     kits: Sequence[SuppliedKit], protocol: Protocol, levels: set[Decimal]
 ) -> list[Reason]:
     numbers = Counter(kit["number"] for kit in kits)
-    known = Kit.objects.filter(number__in=numbers).values_list("number", flat=True)
-    twice = {number for number, count in numbers.items() if count > 1} | set(known)
+    with reading_as_system("a kit number is given once, over all sites"):
+        known = set(Kit.objects.filter(number__in=numbers).values_list("number", flat=True))
+    twice = {number for number, count in numbers.items() if count > 1} | known
     arms = {arm.code for arm in protocol.arms}
     reasons = [
         Reason("kit_number_twice", f"Kit {number} is there already.") for number in sorted(twice)

@@ -7,6 +7,7 @@ from oauth2_provider.contrib.rest_framework import OAuth2Authentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, ParseError
 from rest_framework.request import Request
 
+from events.reading import read_as
 from trials.models import User
 
 
@@ -36,4 +37,5 @@ class SiteSystem(OAuth2Authentication):
         user = user or token.application.user
         if user is None or not user.is_active:
             raise AuthenticationFailed("This client belongs to nobody who may log in.")
+        read_as(user.pk)
         return user, token
