@@ -1,7 +1,6 @@
 """The Celery application: tasks of every app, settings from Django."""
 
 import os
-
 from typing import Any
 
 from celery import Celery, Task

@@ -1,4 +1,4 @@
-"""Commands read every row, said in one place; a person's own console reads nothing until it asks."""
+"""Commands read every row, said in one place. The bare SQL prompt and the web server do not."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ from django.conf import settings
 from events.reading import SETTING, SYSTEM
 
 
-ATTENDED = {"dbshell", "shell", "runserver"}  # people's own statements, and requests
+NOT_VIGILS_OWN = {"dbshell", "runserver"}
 
 
 def commands_read_as_system(argv: Sequence[str]) -> None:
     """Let this process read every row, if it runs a command that works through the trial's data."""
-    if not ATTENDED & set(argv[1:2]):
+    if not NOT_VIGILS_OWN & set(argv[1:2]):
         process_reads_as_system()
 
 

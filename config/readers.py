@@ -1,6 +1,6 @@
 """A request reads as who is known to ask, from then until its end (docs/decisions/0010).
 
-Where else it is said for whom rows are read: ``trials.api.authentication`` for the systems of sites,
+Where else it is said for whom rows are read: ``trials.api.authentication`` for systems of sites,
 ``config.celery`` for tasks, ``config.console`` for commands.
 """
 

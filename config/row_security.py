@@ -25,14 +25,17 @@ POLICY = "reader"
 ABOUT_NO_SUBJECT: dict[str, str] = {
     "trials.Site": "the places of a trial; what happened there is in other tables",
     "trials.RoleAssignment": "read to learn who the reader is",
+    "trials.SiteApproval": "what the site was allowed to do from when",
+    "trials.SiteVersion": "which protocol the site runs from when: hidden, an old one would hold",
 }
 
 _READER = f"(SELECT current_setting('{SETTING}', true))"
 _SITES = "(SELECT reader.sites('READ_SUBJECTS'))"
 
 # Tables whose rows lead to a subject otherwise than by a key of their own.
-_EVENT = f"""
-    stream IN (SELECT code FROM trials_trial WHERE id IN (SELECT reader.trials('READ_HISTORY', true)))
+_EVENT = """
+    stream IN (
+        SELECT code FROM trials_trial WHERE id IN (SELECT reader.trials('READ_HISTORY', true)))
     OR actor = (SELECT reader.name())
     OR CASE WHEN payload ? 'subject_id' THEN EXISTS (
                 SELECT FROM patients_subject seen WHERE seen.id::text = payload ->> 'subject_id')
@@ -44,6 +47,11 @@ _OTHERWISE: dict[str, str] = {
     "events.OutboxEvent": _EVENT,
     "events.IdempotencyRecord": "user_id = (SELECT reader.person())",
     "reporting.SafetySummary": "trial_id IN (SELECT reader.trials('READ_SAFETY'))",
+    # One that was handed out is seen with its subject too, wherever that is now.
+    "dosing.Kit": (
+        f"site_id IN {_SITES} OR EXISTS"
+        " (SELECT FROM dosing_dispensation seen WHERE seen.kit_id = dosing_kit.id)"
+    ),
     # It follows its subject to another site. It is written before the subject points to it.
     "trials.Allocation": (
         "EXISTS (SELECT FROM patients_subject seen WHERE seen.allocation_id = trials_allocation.id)"
@@ -82,7 +90,7 @@ def policies() -> Iterator[Policy]:
 
 
 def _or_system(condition: str) -> str:
-    return f"{_READER} = '{SYSTEM}' OR {condition}"
+    return f"{_READER} = '{SYSTEM}' OR ({condition})"
 
 
 def _statements(policy: Policy) -> Iterator[str]:
@@ -100,7 +108,7 @@ def _tables() -> list[type[models.Model]]:
     return [model for model in found if model._meta.managed and not model._meta.proxy]
 
 
-def _seen(model: type[models.Model]) -> str:
+def _seen(model: type[models.Model], come_from: frozenset[type[models.Model]] = frozenset()) -> str:
     """Return the condition under which a reader sees a row, or nothing for a table without one."""
     label = model._meta.label
     if label in ABOUT_NO_SUBJECT or label.removesuffix("History") in ABOUT_NO_SUBJECT:
@@ -109,10 +117,12 @@ def _seen(model: type[models.Model]) -> str:
         return _OTHERWISE[label]
     if label == "patients.Subject":
         return f"site_id IN {_SITES}"
-    return _by_keys(_keys(model))
+    return _by_keys(_keys(model, come_from | {model}))
 
 
-def _keys(model: type[models.Model]) -> "list[models.ForeignKey[models.Model]]":
+def _keys(
+    model: type[models.Model], come_from: frozenset[type[models.Model]]
+) -> "list[models.ForeignKey[models.Model]]":
     """Return the keys that lead to a subject, the surest first.
 
     A subject's rows go with it to another site. A row of the history goes with the row it tells of.
@@ -121,8 +131,8 @@ def _keys(model: type[models.Model]) -> "list[models.ForeignKey[models.Model]]":
         field
         for field in model._meta.concrete_fields
         if isinstance(field, models.ForeignKey)
-        and field.related_model is not model
-        and (_label(field) == "trials.Site" or _seen(field.related_model))
+        and field.related_model not in come_from
+        and (_label(field) == "trials.Site" or _seen(field.related_model, come_from))
     ]
     return sorted(found, key=_sureness)
 

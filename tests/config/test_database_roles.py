@@ -119,7 +119,7 @@ def test_every_function_with_its_owners_rights_has_a_fixed_search_path():
     open_ = column(
         "SELECT p.oid::regprocedure::text FROM pg_proc p"
         " JOIN pg_namespace n ON n.oid = p.pronamespace"
-        " WHERE p.prosecdef AND n.nspname IN ('public', 'sealed')"
+        " WHERE p.prosecdef AND n.nspname IN ('public', 'sealed', 'reader')"
         " AND NOT coalesce(array_to_string(p.proconfig, ' '), '') LIKE '%search_path%pg_temp'"
     )
 
