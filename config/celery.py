@@ -10,7 +10,7 @@ from celery.signals import setup_logging
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
-class SystemTask(Task):  # type: ignore[type-arg]  # Celery's own base is untyped
+class SystemTask(Task):
     """Every task is Vigil's own work, and reads every row while it runs."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
