@@ -65,7 +65,8 @@ def generate(design: Design, *, seed: bytes | str, length: int | None = None) ->
     for stratum in design.strata:
         stream = words(secret, f"stratum {stratum}")
         if design.method == "simple":
-            arms = [design.equal_arms[below(stream, design.unit)] for _ in range(wanted)]
+            equal = design.equal_arms
+            arms = [equal[below(stream, len(equal))] for _ in range(wanted)]
         else:
             arms = _blocks(design, stream, wanted)
         entries += [Entry(stratum, arm) for arm in arms]

@@ -45,6 +45,11 @@ def list_problems(
     planned = protocol.trial.planned_accrual.value
     if design.method == "minimisation":
         return tuple(_draw_problems(listed, design, planned))
+    if any(entry.draw is not None for entry in listed):
+        detail = (
+            f"The list holds draws of a minimisation; the protocol's method is {design.method}."
+        )
+        return (Reason("not_arms", detail),)
     by_stratum = _by_stratum(listed)
     problems = [*_foreign(by_stratum, design), *_lengths(by_stratum, design, planned)]
     if not problems and design.blocks:
