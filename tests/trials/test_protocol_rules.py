@@ -312,7 +312,7 @@ def test_text_that_is_not_toml_is_one_problem_with_its_line(text, line):
 
 
 def test_an_empty_text_lacks_every_table():
-    assert {key for _, key, _ in problems_of("")} == set(Protocol.model_fields)
+    assert {key for _, key, _ in problems_of("")} == set(Protocol.model_fields) - {"consent"}
 
 
 def test_the_built_in_block_needs_its_reason():
@@ -469,3 +469,48 @@ def test_any_table_and_key_is_found_on_its_own_line(tables, data):
     lines = key_lines("\n".join(written))
 
     assert {path: lines[path] for path in expected} == expected
+
+
+# --- Dose modifications and the consent form --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("replacement", "key", "rule"),
+    [
+        (
+            ('code = "rash_grade_4"', 'code = "rash_grade_3"'),
+            "dosing.modifications[3].code",
+            "code_repeated",
+        ),
+        (
+            ('action = "stop"', 'action = "hold"'),
+            "dosing.modifications[3].resume_when",
+            "resume_and_action",
+        ),
+        (
+            ('action = "stop"', 'action = "stop"\nresume_at = "same_level"'),
+            "dosing.modifications[3].resume_at",
+            "resume_and_action",
+        ),
+        (
+            ('action = "stop"', 'action = "halve"'),
+            "dosing.modifications[3].action",
+            "literal_error",
+        ),
+        (("reconsent = false", 'reconsent = "no"'), "consent.reconsent", "bool_type"),
+        (('form_version = "1.0"', 'form_version = "first"'), "consent.form_version", ""),
+    ],
+)
+def test_a_faulty_modification_or_form_is_named_by_key_and_rule(replacement, key, rule):
+    found = problems_of(changed(replacement))
+
+    assert (key, rule) in {(at, broken if rule else "") for _, at, broken in found}
+
+
+def test_a_dose_cannot_go_one_level_lower_where_the_ladder_has_none():
+    text = changed(("[2.5, 5, 10, 15, 20, 25]", "[5, 10, 15, 20, 25]"))
+
+    rules = {(key, rule) for _, key, rule in problems_of(text)}
+
+    assert ("dosing.modifications[0]", "ladder_without_way_down") in rules
+    assert ("dosing.modifications[3]", "ladder_without_way_down") not in rules

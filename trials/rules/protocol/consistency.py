@@ -242,6 +242,22 @@ def _levels_up(dosing: Dosing, index: int) -> int:
     return sum(before < level <= after for level in dosing.ladder_mg)
 
 
+def modification_findings(dosing: Dosing) -> Iterator[Finding]:
+    table: KeyPath = ("dosing", "modifications")
+    yield from _repeated(dosing.modifications, table)
+    way_down = min(dosing.ladder_mg) < min(planned.dose_mg for planned in dosing.planned)
+    for index, row in enumerate(dosing.modifications):
+        held = row.action == "hold"
+        for name in ("resume_when", "resume_at"):
+            if (getattr(row, name) is not None) != held:
+                message = "a held dose says when and at which level it goes on; no other does"
+                yield Finding((*table, index, name), "resume_and_action", message)
+        lower = row.action == "reduce_one_level" or row.resume_at == "one_level_lower"
+        if lower and not way_down:
+            message = "it asks for one level lower, and the ladder has none below the plan"
+            yield Finding((*table, index), "ladder_without_way_down", message)
+
+
 def supply_findings(dosing: Dosing) -> Iterator[Finding]:
     if not dosing.cycle_days.value:
         yield Finding(("dosing", "cycle_days"), "cycle_without_days", "a cycle lasts a day or more")
@@ -316,6 +332,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("eligibility",), eligibility_findings),
     (("dosing",), ladder_findings),
     (("dosing",), plan_findings),
+    (("dosing",), modification_findings),
     (("dosing",), supply_findings),
     (("pregnancy_prevention", "dosing"), pregnancy_findings),
     (("safety",), safety_findings),

@@ -82,6 +82,8 @@ def _read_section(
     name: str, data: Mapping[str, Any], sections: dict[str, Any]
 ) -> Iterator[Finding]:
     if name not in data:
+        if not Protocol.model_fields[name].is_required():
+            return
         yield Finding((name,), "missing", "this table or key is required")
         return
     try:

@@ -164,10 +164,24 @@ class PlannedDose(Claim):
     condition: Literal["mrd_positive"] | None = None
 
 
+class Modification(Claim):
+    """What an event does to the dose: held, one level lower, stopped for good, or unchanged.
+
+    A held dose goes on when ``resume_when`` is so, at the same level or one level lower.
+    """
+
+    code: Code
+    event: Text
+    action: Literal["hold", "reduce_one_level", "stop", "continue"]
+    resume_when: Text | None = None
+    resume_at: Literal["same_level", "one_level_lower"] | None = None
+
+
 class Dosing(Part):
     cycle_days: Days
     sourced_ladder: Ladder = Field(alias="ladder_mg")
     planned: Annotated[tuple[PlannedDose, ...], Field(min_length=1)]
+    modifications: tuple[Modification, ...] = ()
     start_anc: Cells
     start_platelets: Cells
     min_creatinine_clearance: Clearance
@@ -297,6 +311,18 @@ class Analysis(Part):
         return self.sourced_cutoff.value
 
 
+class ConsentForm(Claim):
+    """The form that subjects sign under this version.
+
+    ``reconsent``: whoever signed an earlier form signs this one before being randomised or given
+    more drug.
+    """
+
+    form_version: Version
+    label: Text
+    reconsent: Annotated[bool, Field(strict=True)]
+
+
 class Protocol(Part):
     """One version of one trial's protocol. Made by ``load_protocol``, which checks all of it."""
 
@@ -305,6 +331,7 @@ class Protocol(Part):
     arms: Annotated[tuple[Arm, ...], Field(min_length=2)]
     randomisation: Randomisation
     strata: Annotated[tuple[Stratum, ...], Field(min_length=1)]
+    consent: ConsentForm | None = None
     eligibility: Eligibility
     dosing: Dosing
     pregnancy_prevention: PregnancyPrevention

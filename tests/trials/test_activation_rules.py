@@ -1,0 +1,89 @@
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from trials.rules.activation import SiteFacts, activation_reasons, fixed_by_randomisation
+from trials.rules.protocol import load_protocol
+
+
+TEXT = (Path(__file__).parents[2] / "protocols/cllm1.toml").read_text()
+DAY = date(2026, 4, 1)
+DAY_BEFORE, DAY_AFTER = DAY - timedelta(1), DAY + timedelta(1)
+READY = SiteFacts(
+    code="DE-01",
+    closed=False,
+    today=DAY,
+    approved_on=DAY,
+    in_force="1.0",
+    since=DAY_BEFORE,
+)
+
+
+def codes(facts: SiteFacts, *, replay: bool = False) -> list[str]:
+    reasons = activation_reasons("1.1", facts, in_force_from=DAY, replay=replay)
+    return [reason.code for reason in reasons]
+
+
+def changed(*replacements: tuple[str, str]):
+    text = TEXT
+    for old, new in replacements:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return load_protocol(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"approved_on": None}, ["not_approved"]),
+        ({"approved_on": DAY_AFTER}, ["approved_later"]),
+        ({"since": DAY}, ["before_version_in_force"]),
+        ({"since": DAY_AFTER}, ["before_version_in_force"]),
+        ({"since": None, "in_force": ""}, []),
+        ({"today": DAY_AFTER}, ["day_is_past"]),
+        ({"today": DAY_BEFORE}, []),
+        ({"closed": True}, ["site_closed"]),
+        ({"ran_it_already": True}, ["in_force_already"]),
+        (
+            {"closed": True, "approved_on": None, "since": DAY, "today": DAY_AFTER},
+            ["site_closed", "not_approved", "before_version_in_force", "day_is_past"],
+        ),
+    ],
+)
+def test_a_version_comes_into_force_at_a_site_or_every_reason_says_why_not(change, expected):
+    assert codes(replace(READY, **change)) == expected
+
+
+def test_a_replay_may_choose_a_day_of_the_past():
+    assert codes(replace(READY, today=DAY + timedelta(400)), replay=True) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("ratio = 1", "ratio = 4"), "ratio"),
+        (("value = [3]", "value = [6]"), "Block sizes"),
+        (('code = "L"', 'code = "M"'), "(M)"),
+    ],
+)
+def test_what_the_list_was_made_from_cannot_be_amended_and_each_change_is_named(change, named):
+    reasons = fixed_by_randomisation(changed(), changed(change))
+
+    assert reasons
+    assert {reason.code for reason in reasons} == {"fixed_by_randomisation"}
+    assert any(named in reason.detail for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('label = "Placebo"', 'label = "Placebo capsules"'),
+        ("start_platelets = { value = 50", "start_platelets = { value = 75"),
+        ("ratio = 1\n", "ratio = 1\n# the same\n"),
+    ],
+)
+def test_other_words_and_other_sections_can_be_amended(change):
+    assert fixed_by_randomisation(changed(), changed(change)) == ()

@@ -1,0 +1,76 @@
+"""May a protocol version be submitted to a running trial, and put in force at a site?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from events.outcomes import Reason
+from trials.rules.protocol import Protocol
+from trials.rules.protocol.amendment import Change, changes
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFacts:
+    """What is known of a site about to run a version: ``today`` is its own calendar day.
+
+    ``in_force`` is the latest version it runs or is to run, ``since`` its first day.
+    """
+
+    code: str
+    closed: bool
+    today: date
+    approved_on: date | None
+    in_force: str = ""
+    since: date | None = None
+    ran_it_already: bool = False
+
+
+def activation_reasons(
+    version: str, facts: SiteFacts, *, in_force_from: date, replay: bool
+) -> tuple[Reason, ...]:
+    """Return every reason a version cannot be put in force at a site from a day; empty means go.
+
+    An approval counts from its own day. A version begins on a later day than the one before it.
+    In a live trial no day of the past is chosen: what was recorded then was under another version.
+    """
+    return tuple(_reasons(version, facts, in_force_from, replay))
+
+
+def _reasons(version: str, facts: SiteFacts, day: date, replay: bool) -> Iterator[Reason]:
+    site = facts.code
+    if facts.closed:
+        yield Reason("site_closed", f"{site} is closed.")
+    if facts.ran_it_already:
+        detail = f"Version {version} is in force at {site} already, or was."
+        yield Reason("in_force_already", detail)
+    if facts.approved_on is None:
+        yield Reason("not_approved", f"Version {version} is not approved at {site}.")
+    elif facts.approved_on > day:
+        detail = f"{site} approved version {version} on {facts.approved_on}, after {day}."
+        yield Reason("approved_later", detail)
+    if facts.since is not None and day <= facts.since and not facts.ran_it_already:
+        detail = f"At {site} version {facts.in_force} begins on {facts.since}, not before {day}."
+        yield Reason("before_version_in_force", detail)
+    if not replay and day < facts.today:
+        detail = f"{day} is past at {site}, where today is {facts.today}."
+        yield Reason("day_is_past", detail)
+
+
+FROZEN = ("arms", "randomisation", "strata", "factors")
+
+
+def fixed_by_randomisation(before: Protocol, after: Protocol) -> tuple[Reason, ...]:
+    """Return every change that a trial cannot take once its randomisation list is made.
+
+    Arms, ratio, design and strata are what the sealed list was made from. Other words for the
+    same thing (a label, a source, a reason) are no such change.
+    """
+    return tuple(
+        Reason("fixed_by_randomisation", f"{change.text}. The randomisation list is made already.")
+        for change in changes(before, after)
+        if change.key.split(".")[0] in FROZEN and not _only_words(change)
+    )
+
+
+def _only_words(change: Change) -> bool:
+    return change.source_only or change.key.rsplit(".", 1)[-1] in {"label", "predictability_reason"}
