@@ -15,7 +15,7 @@ from dosing.models import (
 from dosing.rules import dispensing, pregnancy_prevention
 from dosing.rules.escalation import GivenCycle
 from patients.models import LabResult, Subject
-from patients.queries import consent_active, has_progressed
+from patients.queries import consent_active, consent_form_due, has_progressed
 from trials.rules.protocol import Dosing
 
 
@@ -59,13 +59,20 @@ def dispensing_facts(
         progressed=has_progressed(subject, on=request.dispensed_on),
         decisions=tuple(
             dispensing.Decision(row.cycle, row.decided_on, row.dose_mg)
-            for row in DoseDecision.objects.filter(subject=subject)
+            for row in decisions_of(subject).values()
         ),
+        form_due=consent_form_due(subject, on=request.dispensed_on),
         labs=labs_of(subject, request, policy),
         supplies=tuple(
             dispensing.Supply(row.cycle, row.dispensed_on, row.days) for row in supplies
         ),
     )
+
+
+def decisions_of(subject: Subject) -> dict[int, DoseDecision]:
+    """Return the dose decision of each cycle: one made anew after an amendment is the one."""
+    rows = DoseDecision.objects.filter(subject=subject).order_by("cycle", "recorded_at")
+    return {row.cycle: row for row in rows}
 
 
 def labs_of(
@@ -86,7 +93,7 @@ def given_cycles(subject: Subject, policy: Dosing, *, by_day: date) -> tuple[Giv
     covered them. It failed when the next dose decided after it, holds aside, was a lower one.
     """
     supplies = list(Dispensation.objects.filter(subject=subject).order_by("cycle"))
-    decisions = {row.cycle: row.dose_mg for row in DoseDecision.objects.filter(subject=subject)}
+    decisions = {cycle: row.dose_mg for cycle, row in decisions_of(subject).items()}
     return tuple(
         GivenCycle(
             cycle=row.cycle,

@@ -3,6 +3,7 @@
 from datetime import date
 
 from patients.models import Consent, ConsentWithdrawal, ResponseAssessment, Subject
+from patients.rules.consent import form_due
 
 
 def consent_active(subject: Subject, *, on: date) -> bool:
@@ -10,6 +11,12 @@ def consent_active(subject: Subject, *, on: date) -> bool:
     signed = Consent.objects.filter(subject=subject, signed_on__lte=on).exists()
     withdrawn = ConsentWithdrawal.objects.filter(subject=subject, withdrawn_on__lte=on).exists()
     return signed and not withdrawn
+
+
+def consent_form_due(subject: Subject, *, on: date) -> str:
+    """Return the version of the consent form to be signed first, by ``subject.protocol``."""
+    signed = Consent.objects.filter(subject=subject, signed_on__lte=on)
+    return form_due(signed.values_list("version", flat=True), subject.protocol.consent)
 
 
 def has_progressed(subject: Subject, *, on: date) -> bool:

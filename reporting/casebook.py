@@ -293,7 +293,9 @@ def picture(book: Casebook) -> drawings.Treatment | None:
         reviews=[*_responses(book, ResponseAssessment.Assessor.INDEPENDENT)],
         investigators=[*_responses(book, ResponseAssessment.Assessor.INVESTIGATOR)],
         marks=[*_milestones(book)],
-        ladder_mg=book.protocol.dosing.ladder_mg,
+        ladder_mg=tuple(
+            sorted({*book.protocol.dosing.ladder_mg, *(row.dose_mg for row in book.dispensations)})
+        ),
     )
 
 

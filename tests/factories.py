@@ -163,15 +163,25 @@ class Study:
 
     def screened(self, *, found: dict[str, Any] | None = None, **how: Any) -> Subject:
         subject = self.consented(**how)
+        self.screen(subject, found=found, by=how.get("by"))
+        return subject
+
+    def screen(
+        self,
+        subject: Subject,
+        *,
+        found: dict[str, Any] | None = None,
+        by: User | None = None,
+        at: datetime = NOW,
+    ) -> None:
         record_screening(
             subject_id=subject.pk,
             assessed_on=TODAY - timedelta(3),
             last_cycle_on=TODAY - timedelta(90),
-            by=how.get("by") or self.system,
-            at=NOW,
+            by=by or self.system,
+            at=at,
             **{**ELIGIBLE, **(found or {})},
         )
-        return subject
 
     def randomised(self, **how: Any) -> Subject:
         subject = self.screened(**how)
@@ -182,7 +192,13 @@ class Study:
         return subject
 
     def labs(
-        self, subject: Subject, *, on: date = TODAY, anc: str = "2.5", at: datetime = NOW
+        self,
+        subject: Subject,
+        *,
+        on: date = TODAY,
+        anc: str = "2.5",
+        at: datetime = NOW,
+        by: User | None = None,
     ) -> None:
         record_labs(
             subject_id=subject.pk,
@@ -192,26 +208,26 @@ class Study:
                 {"analyte": "platelets", "value": Decimal(150), "unit": "10^9/L"},
                 {"analyte": "creatinine_clearance", "value": Decimal(90), "unit": "mL/min"},
             ],
-            by=self.system,
+            by=by or self.system,
             at=at,
         )
 
     def ready_for_first_kit(self, **how: Any) -> Subject:
         """A man with everything the first dispensing asks for."""
-        subject = self.randomised(**how)
-        assess_pregnancy_risk(subject_id=subject.pk, assessed_on=TODAY, by=self.system, at=NOW)
+        subject, by = self.randomised(**how), how.get("by") or self.system
+        assess_pregnancy_risk(subject_id=subject.pk, assessed_on=TODAY, by=by, at=NOW)
         record_counselling(
             subject_id=subject.pk,
             counselled_on=TODAY,
             acknowledgement_version="1.0",
             contraception="condom",
-            by=self.system,
+            by=by,
             at=NOW,
         )
-        self.labs(subject)
+        self.labs(subject, by=by)
         decide_dose(
             subject_id=subject.pk, cycle=1, decided_on=TODAY, dose_mg=Decimal(5),
-            by=self.system, at=NOW,
+            by=by, at=NOW,
         )  # fmt: skip
         return subject
 

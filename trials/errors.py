@@ -31,3 +31,8 @@ class SetupRefused(Refused):
 class NoVersionInForce(Refused):
     code = "no_version_in_force"
     title = "No protocol version was in force at the site"
+
+
+class AmendmentRefused(Refused):
+    code = "amendment_refused"
+    title = "The protocol version was not taken"

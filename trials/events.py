@@ -9,12 +9,42 @@ from events.outcomes import Event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtocolActivated(Event):
-    """A protocol version came into force."""
+    """A trial began, with its first protocol version."""
 
     type = "trials.ProtocolActivated"
     trial_id: UUID
     protocol_version: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolSubmitted(Event):
+    """A new protocol version was stored; it is in force nowhere yet."""
+
+    type = "trials.ProtocolSubmitted"
+    trial_id: UUID
+    protocol_version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteApprovalRecorded(Event):
+    """A site may run a protocol version."""
+
+    type = "trials.SiteApprovalRecorded"
+    site_id: UUID
+    protocol_version: str
+    approved_on: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolInForce(Event):
+    """A site runs a protocol version from a day of its calendar on."""
+
+    type = "trials.ProtocolInForce"
+    site_id: UUID
+    protocol_version: str
+    in_force_from: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from patients.models.subjects import Record
 
 @tracked
 class DoseDecision(Record):
+    """One cycle's dose. An amendment that takes the level away lets it be decided once more."""
+
     insert_only = True
 
     cycle = models.PositiveSmallIntegerField()
@@ -18,9 +20,11 @@ class DoseDecision(Record):
     reason = models.TextField(blank=True)
 
     class Meta:
-        ordering = ["cycle"]
+        ordering = ["cycle", "recorded_at"]
         constraints = [
-            models.UniqueConstraint(fields=["subject", "cycle"], name="dose_decision_once"),
+            models.UniqueConstraint(
+                fields=["subject", "cycle", "protocol_version"], name="dose_decision_once"
+            ),
             models.CheckConstraint(
                 condition=Q(dose_mg=models.F("proposed_dose_mg")) | ~Q(reason=""),
                 name="another_dose_needs_a_reason",

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from dosing.rules.escalation import HELD, DayOneLabs, start_blocks
+from dosing.rules.escalation import HELD, DayOneLabs, dose_in_force_blocks, start_blocks
 from dosing.rules.pregnancy_prevention import GateFacts, gate_blocks
 from events.outcomes import Reason
 from trials.rules.protocol import Dosing, PregnancyPrevention
@@ -19,6 +19,7 @@ class DispenseBlock(StrEnum):
     """
 
     CONSENT_MISSING = "consent_missing"
+    RECONSENT_DUE = "reconsent_due"
     NOT_RANDOMISED = "not_randomised"
     TREATMENT_ENDED = "treatment_ended"
     PROGRESSED = "progressed"
@@ -66,6 +67,7 @@ class DispensingFacts:
     """What is known of the subject; ``gate`` is what pregnancy prevention asks for.
 
     ``decisions`` are those of all cycles: a held cycle is passed over by its decision.
+    ``form_due`` is the consent form to be signed first.
     """
 
     gate: GateFacts
@@ -73,6 +75,7 @@ class DispensingFacts:
     randomised: bool
     treatment_ended: bool
     progressed: bool
+    form_due: str = ""
     decisions: tuple[Decision, ...] = ()
     labs: tuple[LabResult, ...] = ()
     supplies: tuple[Supply, ...] = ()
@@ -150,6 +153,9 @@ def _taken(lab: LabResult) -> date:
 def _standing_blocks(facts: DispensingFacts) -> Iterator[Reason]:
     if not facts.consent_active:
         yield Reason(DispenseBlock.CONSENT_MISSING, "there is no consent in force")
+    if facts.form_due:
+        detail = f"consent form {facts.form_due} has to be signed first"
+        yield Reason(DispenseBlock.RECONSENT_DUE, detail)
     if not facts.randomised:
         yield Reason(DispenseBlock.NOT_RANDOMISED, "the subject is not randomised")
     if facts.treatment_ended:
@@ -168,6 +174,7 @@ def _decision_blocks(facts: DispensingFacts, request: Request, policy: Dosing) -
     if not 0 <= age <= limit.value:
         detail = f"the dose was decided on {decision.decided_on}; at most {limit.value} days before"
         yield Reason(DispenseBlock.DECISION_OUT_OF_WINDOW, detail)
+    yield from dose_in_force_blocks(decision.cycle, decision.dose_mg, policy)
     if decision.dose_mg == HELD:
         yield Reason(DispenseBlock.DOSE_HELD, f"cycle {request.cycle} is held")
 

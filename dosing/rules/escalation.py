@@ -146,6 +146,27 @@ def dose_blocks(
     return tuple(blocks)
 
 
+def dose_in_force_blocks(cycle: int, dose_mg: Decimal, policy: Dosing) -> tuple[Reason, ...]:
+    """Return why a dose decided under an earlier protocol version cannot be given under this one.
+
+    The level is gone from the ladder, or lies above the highest dose planned for the cycle. A
+    held cycle stays held.
+    """
+    if dose_mg == HELD:
+        return ()
+    blocks = []
+    if dose_mg not in policy.ladder_mg:
+        blocks.append(Reason(DoseBlock.NOT_ON_LADDER, f"{dose_mg} mg is not on the ladder"))
+    begun = [row for row in policy.planned if row.from_cycle <= cycle]
+    ended = bool(begun) and begun[-1].to_cycle is not None and begun[-1].to_cycle < cycle
+    kept = [row for row in begun if row.condition is None][-1:]
+    planned = [] if ended else [row.dose_mg for row in (*kept, *begun[-1:])]
+    if dose_mg > max(planned, default=HELD):
+        detail = f"{dose_mg} mg lies above what is planned for cycle {cycle}"
+        blocks.append(Reason(DoseBlock.ABOVE_PLAN, detail))
+    return tuple(blocks)
+
+
 def start_blocks(labs: DayOneLabs, policy: Dosing) -> tuple[Reason, ...]:
     """Return every reason a cycle cannot be started; a value at its limit is enough.
 

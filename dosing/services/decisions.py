@@ -8,12 +8,13 @@ from django.db import transaction
 
 from dosing.errors import DoseRefused
 from dosing.events import DoseDecided, TreatmentEnded
-from dosing.models import DoseDecision, TreatmentEnd
-from dosing.queries import given_cycles, labs_of
+from dosing.models import Dispensation, DoseDecision, TreatmentEnd
+from dosing.queries import decisions_of, given_cycles, labs_of
 from dosing.rules.dispensing import Request, labs_in_window
-from dosing.rules.escalation import dose_blocks, proposed_dose
+from dosing.rules.escalation import dose_blocks, dose_in_force_blocks, proposed_dose
 from events.outbox import publish
 from events.outcomes import Reason
+from patients.models import Subject
 from patients.services.recording import (
     future_reasons,
     refuse_if,
@@ -52,7 +53,7 @@ def decide_dose(
     blocks = list(dose_blocks(cycle, dose_mg, reason, history, labs, policy))
     if subject.allocation_id is None:
         blocks.append(Reason("not_randomised", "The subject is not randomised."))
-    if DoseDecision.objects.filter(subject=subject, cycle=cycle).exists():
+    if _decided(subject, cycle):
         blocks.append(Reason("decided_already", f"The dose of cycle {cycle} is decided already."))
     if blocks:
         raise DoseRefused(*blocks)
@@ -78,6 +79,16 @@ def decide_dose(
         at=at,
     )
     return decision
+
+
+def _decided(subject: Subject, cycle: int) -> bool:
+    """Return whether a cycle's decision stands: it is made anew only if an amendment undid it."""
+    decision = decisions_of(subject).get(cycle)
+    if decision is None:
+        return False
+    supplied = Dispensation.objects.filter(subject=subject, cycle=cycle).exists()
+    policy = subject.protocol.dosing
+    return supplied or not dose_in_force_blocks(cycle, decision.dose_mg, policy)
 
 
 @transaction.atomic

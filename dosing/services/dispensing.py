@@ -11,8 +11,8 @@ from django.db import IntegrityError, connection, transaction
 
 from dosing.errors import GateClosed, KitsRefused, NoKit
 from dosing.events import KitDispensed, KitsSupplied
-from dosing.models import Dispensation, DoseDecision, Kit
-from dosing.queries import dispensing_facts
+from dosing.models import Dispensation, Kit
+from dosing.queries import decisions_of, dispensing_facts
 from dosing.rules.dispensing import Request, dispense_blocks
 from events.outbox import publish
 from events.outcomes import Reason
@@ -66,7 +66,7 @@ def dispense_kit(
     )
     if blocks:
         raise GateClosed(*blocks)
-    decision = DoseDecision.objects.get(subject=subject, cycle=cycle)
+    decision = decisions_of(subject)[cycle]
     kit = _choose_kit(subject, decision.dose_mg, dispensed_on + timedelta(days=days))
     kit.status = Kit.Status.DISPENSED
     kit.save(update_fields=["status"])

@@ -35,6 +35,8 @@ class RandomisationBlock(StrEnum):
     """Why a subject cannot be randomised on a day. Values are stable."""
 
     CONSENT_MISSING = "consent_missing"
+    RECONSENT_DUE = "reconsent_due"
+    JUDGED_BY_ANOTHER_VERSION = "judged_by_another_version"
     NOT_SCREENED = "not_screened"
     NOT_ELIGIBLE = "not_eligible"
     ALREADY_RANDOMISED = "already_randomised"
@@ -68,13 +70,19 @@ class EligibilityFacts:
 
 @dataclass(frozen=True, slots=True)
 class RandomisationFacts:
-    """What holds on the day of randomisation; ``eligible`` is ``None`` before any screening."""
+    """What holds on the day of randomisation; ``eligible`` is ``None`` before any screening.
+
+    ``form_due`` is the consent form to be signed first; ``judged_anew`` whether the version in
+    force judges otherwise than the one the screening was judged by.
+    """
 
     randomised_on: date
     last_cycle_on: date | None
     consent_active: bool
     eligible: bool | None
     already_randomised: bool = False
+    form_due: str = ""
+    judged_anew: bool = False
 
 
 def completed_years(year_of_birth: int, on: date) -> int:
@@ -193,6 +201,12 @@ def _exclusion_reasons(facts: EligibilityFacts, policy: Eligibility) -> Iterator
 def _standing_blocks(facts: RandomisationFacts) -> Iterator[Reason]:
     if not facts.consent_active:
         yield Reason(RandomisationBlock.CONSENT_MISSING, "there is no consent in force")
+    if facts.form_due:
+        detail = f"consent form {facts.form_due} has to be signed first"
+        yield Reason(RandomisationBlock.RECONSENT_DUE, detail)
+    if facts.judged_anew:
+        detail = "the protocol was amended since the screening: record a screening under it"
+        yield Reason(RandomisationBlock.JUDGED_BY_ANOTHER_VERSION, detail)
     if facts.eligible is None:
         yield Reason(RandomisationBlock.NOT_SCREENED, "the subject has not been screened")
     elif not facts.eligible:

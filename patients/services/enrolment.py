@@ -11,7 +11,7 @@ from events.outcomes import Reason
 from patients.errors import NotRandomisable, SubjectNotEnrolled
 from patients.events import ScreeningRecorded, SubjectEnrolled, SubjectRandomised
 from patients.models import Consent, Screening, Subject
-from patients.queries import consent_active
+from patients.queries import consent_active, consent_form_due
 from patients.rules.eligibility import (
     EligibilityFacts,
     RandomisationFacts,
@@ -30,6 +30,7 @@ from patients.services.recording import (
 )
 from trials.models import Allocation, Site, User
 from trials.permissions import Permission, authorise
+from trials.rules.protocol.amendment import judges_otherwise
 from trials.services.randomisation import allocate
 
 
@@ -159,6 +160,8 @@ def randomise_subject(
         consent_active=consent_active(subject, on=randomised_on),
         eligible=screening.eligible if screening else None,
         already_randomised=subject.allocation_id is not None,
+        form_due=consent_form_due(subject, on=randomised_on),
+        judged_anew=screening is not None and _judged_anew(screening, subject),
     )
     blocks = randomisation_blocks(facts, subject.protocol.eligibility)
     if blocks or screening is None:
@@ -184,6 +187,12 @@ def randomise_subject(
         at=at,
     )
     return allocation
+
+
+def _judged_anew(screening: Screening, subject: Subject) -> bool:
+    if screening.protocol_version_id == subject.version.pk:
+        return False
+    return judges_otherwise(screening.protocol_version.protocol, subject.protocol)
 
 
 def _facts(subject: Subject, found: dict[str, Any]) -> EligibilityFacts:

@@ -1,9 +1,24 @@
 from django.urls import path
 
+from reporting.api.amendments import (
+    ProtocolActivations,
+    ProtocolApprovals,
+    ProtocolChanges,
+    ProtocolImpact,
+    ProtocolVersions,
+)
 from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, TrialAccrual
 
 
+_VERSIONS = "trials/<slug:code>/protocol-versions"
+_VERSION = f"{_VERSIONS}/<str:version>"
+
 urlpatterns = [
+    path(_VERSIONS, ProtocolVersions.as_view(), name="protocol-versions"),
+    path(f"{_VERSION}/changes", ProtocolChanges.as_view(), name="protocol-changes"),
+    path(f"{_VERSION}/impact", ProtocolImpact.as_view(), name="protocol-impact"),
+    path(f"{_VERSION}/approvals", ProtocolApprovals.as_view(), name="protocol-approvals"),
+    path(f"{_VERSION}/activations", ProtocolActivations.as_view(), name="protocol-activations"),
     path("trials/<slug:code>/reports/pfs", PfsReports.as_view(), name="pfs-report"),
     path("trials/<slug:code>/safety-summaries", SafetySummaries.as_view(), name="safety-summaries"),
     path(

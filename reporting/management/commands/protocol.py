@@ -1,0 +1,223 @@
+"""``manage.py protocol``: check a file, compare versions, and take an amendment to the sites."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from events.outcomes import Refused
+from reporting.management.arguments import day_of, only_person, trial_called, user_called
+from reporting.services.amendments import activate_version, approved_sites, impact_of
+from trials.models import ProtocolVersion, Site, Trial, User
+from trials.permissions import Role
+from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
+from trials.rules.protocol.amendment import by_section, changes
+from trials.rules.randomisation import Rate, design_of, guess_rate
+from trials.services.amendments import record_approval, submit_version
+
+
+class Command(BaseCommand):
+    help = "Check a protocol file, compare two versions, and take an amendment to the sites."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True)
+        check = acts.add_parser("check", help="name every problem of a file")
+        check.add_argument("file", type=Path)
+        diff = acts.add_parser("diff", help="tell an amendment, by section, in words")
+        diff.add_argument("before", help="a file, or a stored version with --trial")
+        diff.add_argument("after", help="a file, or a stored version with --trial")
+        diff.add_argument("--trial", help="whose stored versions are meant")
+        submit = acts.add_parser("submit", help="store a new version of a running trial")
+        submit.add_argument("file", type=Path)
+        approve = acts.add_parser("approve", help="record that a site may run a version")
+        approve.add_argument("--site", required=True)
+        approve.add_argument("--on", required=True, help="day of the approval")
+        approve.add_argument("--reference", required=True, help="of the letter")
+        activate = acts.add_parser("activate", help="show the impact and put a version in force")
+        where = activate.add_mutually_exclusive_group(required=True)
+        where.add_argument("--site", action="append", default=[], help="may be repeated")
+        where.add_argument("--all-approved", action="store_true")
+        activate.add_argument("--from", dest="day", required=True, help="first day, site-local")
+        activate.add_argument("--yes", action="store_true", help="you have read the impact")
+        for act in (approve, activate):
+            act.add_argument("version")
+        for act in (submit, approve, activate):
+            act.add_argument("--trial", required=True)
+            act.add_argument("--as", dest="user", help="who does it; the only administrator else")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        acts: dict[str, Any] = {
+            "check": self._check,
+            "diff": self._diff,
+            "submit": self._submit,
+            "approve": self._approve,
+            "activate": self._activate,
+        }
+        try:
+            acts[options["act"]](**options)
+        except Refused as refused:
+            for reason in refused.reasons:
+                self.stdout.write(f"  {reason.detail} [{reason.code}]")
+            raise CommandError(f"{refused.title}; nothing was stored.") from None
+
+    def _check(self, *, file: Path, **options: Any) -> None:
+        text = _read(file)
+        protocol = self._protocol(file, text)
+        self.stdout.write(
+            f"{file}: {_described(protocol)}, sha256 {digest(text)[:16]}. No problem."
+        )
+        for line in _predictability(protocol):
+            self.stdout.write(f"  {line}")
+
+    def _protocol(self, path: Path, text: str) -> Protocol:
+        try:
+            return load_protocol(text)
+        except ProtocolInvalid as invalid:
+            for problem in invalid.problems:
+                self.stdout.write(
+                    f"{path}:{problem.line}: {problem.key or 'file'}: "
+                    f"{problem.message} [{problem.rule}]"
+                )
+            raise CommandError(f"{len(invalid.problems)} problems; nothing was stored.") from None
+
+    def _diff(self, *, before: str, after: str, trial: str | None, **options: Any) -> None:
+        old, new = (self._version(name, trial) for name in (before, after))
+        self.stdout.write(f"{old.trial.code} {old.version} to {new.trial.code} {new.version}")
+        found = changes(old, new)
+        if not found:
+            same = old.version == new.version
+            self.stdout.write("Nothing differs." if same else "Only the version number differs.")
+        for title, rows in by_section(found):
+            self.stdout.write(f"\n{title}")
+            for row in rows:
+                self.stdout.write(f"  - {row}")
+
+    def _version(self, name: str, trial: str | None) -> Protocol:
+        path = Path(name)
+        if path.is_file():
+            return self._protocol(path, _read(path))
+        if trial is None:
+            raise CommandError(f"There is no file {name}; for a stored version add --trial CODE.")
+        return _stored(trial_called(trial), name).protocol
+
+    def _submit(self, *, file: Path, trial: str, user: str | None, **options: Any) -> None:
+        study = trial_called(trial)
+        version = submit_version(
+            trial_id=study.pk,
+            protocol_text=_read(file),
+            by=_who(study, user),
+            at=timezone.now(),
+        )
+        self.stdout.write(f"{version} is stored, in force nowhere yet. Record approvals next.")
+
+    def _approve(
+        self, *, version: str, trial: str, site: str, on: str, reference: str,
+        user: str | None, **options: Any,
+    ) -> None:  # fmt: skip
+        study = trial_called(trial)
+        (place,) = _sites(study, [site])
+        approval = record_approval(
+            site=place,
+            version=_stored(study, version),
+            approved_on=day_of(on),
+            reference=reference,
+            by=_who(study, user),
+            at=timezone.now(),
+        )
+        self.stdout.write(f"{place.code} may run {version}: {approval}.")
+
+    def _activate(
+        self, *, version: str, trial: str, site: Sequence[str], all_approved: bool, day: str,
+        yes: bool, user: str | None, **options: Any,
+    ) -> None:  # fmt: skip
+        study = trial_called(trial)
+        amendment, first = _stored(study, version), day_of(day)
+        by = _who(study, user)
+        places = approved_sites(amendment) if all_approved else _sites(study, site)
+        impact = impact_of(version=amendment, sites=places, in_force_from=first, by=by)
+        for line in impact.lines():
+            self.stdout.write(line)
+        if not yes and not self._agreed():
+            raise CommandError("Nothing was activated: say --yes once you have read the impact.")
+        rows = activate_version(
+            version=amendment,
+            sites=places,
+            in_force_from=first,
+            impact_digest=impact.digest,
+            by=by,
+            at=timezone.now(),
+        )
+        self.stdout.write(f"\n{version} is in force from {first} at {len(rows)} sites.")
+
+    def _agreed(self) -> bool:
+        if not self._at_a_terminal():
+            return False
+        return input("\nPut it in force? Type yes: ").strip().lower() == "yes"
+
+    @staticmethod
+    def _at_a_terminal() -> bool:
+        return sys.stdin.isatty()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read: {error}") from error
+
+
+def _stored(trial: Trial, name: str) -> ProtocolVersion:
+    found = trial.versions.filter(version=name).first()
+    if found is None:
+        known = ", ".join(trial.versions.order_by("submitted_at").values_list("version", flat=True))
+        raise CommandError(f"{trial.code} has no version {name} (known: {known}).")
+    return found
+
+
+def _sites(trial: Trial, codes: Sequence[str]) -> list[Site]:
+    found = list(trial.sites.filter(code__in=codes).select_related("trial"))
+    if unknown := sorted(set(codes) - {site.code for site in found}):
+        raise CommandError(f"{trial.code} has no site {', '.join(unknown)}.")
+    return found
+
+
+def _who(trial: Trial, name: str | None) -> User:
+    if name is not None:
+        return user_called(name)
+    return only_person(trial, Role.SPONSOR_ADMINISTRATOR, timezone.now())
+
+
+def _described(protocol: Protocol) -> str:
+    arms = ", ".join(f"{arm.label} ({arm.ratio})" for arm in protocol.arms)
+    return f"{protocol.trial.code} {protocol.version}, {arms}, {len(protocol.strata)} strata"
+
+
+def _predictability(protocol: Protocol) -> Iterator[str]:
+    """Say what somebody would guess right who saw every earlier arm, and how that is known."""
+    design = design_of(protocol)
+    found = guess_rate(design)
+    yield (
+        f"Randomisation: {design.method}. An observer of every earlier arm guesses"
+        f" {_rate(found.best)}; without looking, {_percent(found.blind)}."
+    )
+    if found.unaware:
+        yield f"That is if each block's size is known; if not: {_rate(found.unaware)}."
+    if reason := protocol.randomisation.predictability_reason:
+        yield f"Accepted because: {reason}"
+
+
+def _rate(rate: Rate) -> str:
+    if rate.exact:
+        how = f"exact: {rate.right}, certain {rate.certain}"
+    else:
+        how = f"simulated, {rate.simulated_places} places"
+    return f"{_percent(rate.right)} right, {_percent(rate.certain)} for certain ({how})"
+
+
+def _percent(share: Fraction) -> str:
+    return f"{float(share):.1%}"

@@ -1,0 +1,136 @@
+import pytest
+
+from tests.amendments import CTCAE_5, NEW_FORM, amended_text, approved, submitted
+from tests.factories import TODAY, Study
+from tests.interface import Caller, caller_for, reasons_of
+from tests.marks import on_postgres
+from trials.models import SiteVersion
+from trials.permissions import Role
+
+
+pytestmark = on_postgres
+
+VERSIONS = "/trials/CLLM1/protocol-versions"
+DAY = "2100-01-01"
+
+
+@pytest.fixture
+def study() -> Study:
+    return Study(kits=0)
+
+
+@pytest.fixture
+def administrator(study) -> Caller:
+    return caller_for(study.admin)
+
+
+def test_an_amendment_goes_from_file_to_site_through_the_interface(study, administrator):
+    study.consented()
+
+    stored = administrator.post(VERSIONS, {"text": amended_text(NEW_FORM)})
+    approval = administrator.post(
+        f"{VERSIONS}/1.1/approvals",
+        {"site": "DE-01", "approved_on": TODAY, "reference": "EC 12"},
+    )
+    impact = administrator.get(f"{VERSIONS}/1.1/impact?in_force_from={DAY}").json()
+    activation = administrator.post(
+        f"{VERSIONS}/1.1/activations",
+        {"sites": ["DE-01"], "in_force_from": DAY, "impact_digest": impact["digest"]},
+    )
+    listed = administrator.get(VERSIONS).json()
+
+    assert [answer.status_code for answer in (stored, approval, activation)] == [201] * 3
+    (site,) = impact["sites"]
+    assert site["affected"][0]["subject"] == "DE-01-0001"
+    assert site["affected"][0]["effects"][0]["effect"] == "reconsent_due"
+    assert activation.json() == [{"site": "DE-01", "version": "1.1", "in_force_from": DAY}]
+    assert [row["version"] for row in listed] == ["1.1", "1.0"]
+    assert listed[0]["sites"][0]["in_force_from"] == DAY
+    assert listed[1]["sites"][0]["in_force_until"] == DAY
+
+
+def test_an_activation_without_the_report_of_now_is_refused(study, administrator):
+    approved(study, submitted(study), study.site)
+
+    answer = administrator.post(
+        f"{VERSIONS}/1.1/activations",
+        {"sites": ["DE-01"], "in_force_from": DAY, "impact_digest": "0" * 64},
+    )
+
+    assert answer.status_code == 409
+    assert reasons_of(answer) == {("", "impact_changed")}
+    assert not SiteVersion.objects.filter(protocol_version__version="1.1").exists()
+
+
+def test_every_problem_of_a_file_is_a_reason_with_its_line(administrator):
+    text = amended_text(("ratio = 2", "ratio = 0"), ('phase = "3"', "phase = 3"))
+
+    answer = administrator.post(VERSIONS, {"text": text})
+
+    assert answer.status_code == 409
+    assert len(answer.json()["reasons"]) == 2
+    assert all(reason["detail"].startswith("line ") for reason in answer.json()["reasons"])
+
+
+def test_the_changes_are_told_in_words_with_old_and_new(study, administrator):
+    submitted(study, CTCAE_5)
+
+    (change,) = administrator.get(f"{VERSIONS}/1.1/changes?since=1.0").json()
+
+    assert change["text"] == "CTCAE version: changes from 4.0 to 5.0"
+    assert (change["before"], change["after"], change["flag"]) == ("4.0", "5.0", "assumed")
+
+
+@pytest.mark.parametrize("address", ["/1.1/changes?since=1.0", ""])
+def test_who_enrols_does_not_read_protocol_files_nor_does_a_stranger_find_them(study, address):
+    submitted(study)
+
+    assert caller_for(study.coordinator).get(VERSIONS + address).status_code == 403
+    assert caller_for(study.people[Role.MONITOR]).get(VERSIONS + address).status_code == 200
+    other = "/trials/OTHER/protocol-versions"
+    assert caller_for(study.coordinator).get(other + address).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/9.9/changes?since=1.0", "/1.0/changes?since=9.9", f"/9.9/impact?in_force_from={DAY}"],
+)
+def test_a_version_that_is_not_there_is_not_found(administrator, address):
+    assert administrator.get(VERSIONS + address).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("", "in_force_from"),
+        ("in_force_from=tomorrow", "in_force_from"),
+        (f"in_force_from={DAY}&sites=DE-01,XX-99", "sites"),
+        (f"in_force_from={DAY}&other=1", "other"),
+    ],
+)
+def test_an_impact_asked_for_badly_names_what_is_wrong(study, administrator, query, field):
+    submitted(study)
+
+    answer = administrator.get(f"{VERSIONS}/1.1/impact?{query}")
+
+    assert answer.status_code == 400
+    assert field in {name.split(".")[0] for name, _ in reasons_of(answer)}
+
+
+@pytest.mark.parametrize("role", [Role.DATA_MANAGER, Role.MONITOR, Role.COORDINATOR])
+def test_only_who_sets_the_trial_up_takes_an_amendment_on(study, role):
+    version = approved(study, submitted(study), study.site)
+    caller = caller_for(study.people[role])
+    body = {"sites": ["DE-01"], "in_force_from": DAY, "impact_digest": "0" * 64}
+
+    answers = [
+        caller.post(VERSIONS, {"text": amended_text(version="1.2")}),
+        caller.post(
+            f"{VERSIONS}/{version.version}/approvals",
+            {"site": "DE-01", "approved_on": TODAY, "reference": "EC"},
+        ),
+        caller.post(f"{VERSIONS}/{version.version}/activations", body),
+        caller.get(f"{VERSIONS}/{version.version}/impact?in_force_from={DAY}"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403] * 4

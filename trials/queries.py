@@ -1,0 +1,85 @@
+"""Reads of the trial's own records, with a name."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from django.core.exceptions import PermissionDenied
+
+from trials.models import ProtocolVersion, Site, SiteApproval, SiteVersion, Trial, User
+from trials.permissions import Permission
+
+
+READS_PROTOCOLS = (Permission.READ_HISTORY, Permission.MANAGE_TRIAL)
+"""A protocol file tells the block sizes, so that not everybody who enrols reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtSite:
+    """One version at one site: ``None`` for what has not happened."""
+
+    site: str
+    name: str
+    approved_on: date | None
+    reference: str
+    in_force_from: date | None
+    in_force_until: date | None
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A protocol version with where it stands at each site."""
+
+    version: ProtocolVersion
+    sites: tuple[AtSite, ...]
+
+
+def version_for(by: User, code: str, version: str) -> ProtocolVersion:
+    """Return a version of a trial's protocol for somebody who may read it.
+
+    Raises ``Trial.DoesNotExist`` or ``ProtocolVersion.DoesNotExist``, and ``PermissionDenied``
+    for a role that does not read protocol files.
+    """
+    trial = _trial(by, code)
+    return ProtocolVersion.objects.select_related("trial").get(trial=trial, version=version)
+
+
+def version_rows(by: User, code: str) -> list[VersionRow]:
+    """Return a trial's versions, the newest first, in a fixed number of queries."""
+    trial = _trial(by, code)
+    versions = trial.versions.select_related("submitted_by").order_by("-submitted_at")
+    return [VersionRow(version, at_sites(version)) for version in versions]
+
+
+def at_sites(version: ProtocolVersion) -> tuple[AtSite, ...]:
+    """Return where a version stands at each site of its trial."""
+    sites = list(Site.objects.filter(trial=version.trial_id).order_by("code"))
+    approvals = {row.site_id: row for row in SiteApproval.objects.filter(protocol_version=version)}
+    begun: dict[object, list[SiteVersion]] = {site.pk: [] for site in sites}
+    for row in SiteVersion.objects.filter(site__in=sites).order_by("in_force_from"):
+        begun[row.site_id].append(row)
+    return tuple(_at_site(site, version, approvals.get(site.pk), begun[site.pk]) for site in sites)
+
+
+def _at_site(
+    site: Site, version: ProtocolVersion, approval: SiteApproval | None, begun: list[SiteVersion]
+) -> AtSite:
+    own = next((row for row in begun if row.protocol_version_id == version.pk), None)
+    after = [row.in_force_from for row in begun if own and row.in_force_from > own.in_force_from]
+    return AtSite(
+        site=site.code,
+        name=site.name,
+        approved_on=approval.approved_on if approval else None,
+        reference=approval.reference if approval else "",
+        in_force_from=own.in_force_from if own else None,
+        in_force_until=min(after, default=None),
+        closed=site.status == Site.Status.CLOSED,
+    )
+
+
+def _trial(by: User, code: str) -> Trial:
+    trial = Trial.objects.visible_to(by).get(code=code)
+    held = [row for permission in READS_PROTOCOLS for row in by.may(permission)]
+    if not any(row.trial_id == trial.pk for row in held):
+        raise PermissionDenied(f"Your role here does not allow you to {READS_PROTOCOLS[0].value}.")
+    return trial
