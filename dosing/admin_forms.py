@@ -54,7 +54,16 @@ class DosingForm(SubjectForm):
         return subject.allocation_id is not None
 
 
-class PregnancyRiskForm(DosingForm):
+class ProgrammeForm(DosingForm):
+    """A form of pregnancy prevention, where the trial has such a programme."""
+
+    @classmethod
+    def offered(cls, subject: Subject) -> bool:
+        programme = subject.protocol.pregnancy_prevention.required
+        return programme and super().offered(subject)
+
+
+class PregnancyRiskForm(ProgrammeForm):
     title, icon = "Pregnancy risk", "family_restroom"
     service = staticmethod(assess_pregnancy_risk)
     note = "The category is derived. What is not known counts as childbearing potential."
@@ -69,7 +78,7 @@ class PregnancyRiskForm(DosingForm):
     )
 
 
-class CounsellingForm(DosingForm):
+class CounsellingForm(ProgrammeForm):
     title, icon = "Counselling", "forum"
     service = staticmethod(record_counselling)
 
@@ -91,7 +100,8 @@ class PregnancyTestForm(DosingForm):
 
     @classmethod
     def offered(cls, subject: Subject) -> bool:
-        return subject.sex == Subject.Sex.FEMALE
+        programme = subject.protocol.pregnancy_prevention.required
+        return programme and subject.sex == Subject.Sex.FEMALE
 
 
 class DoseDecisionForm(DosingForm):

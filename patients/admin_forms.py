@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 
 from patients.models import AdverseEvent, LabResult, ResponseAssessment, Subject, Visit
@@ -19,7 +18,7 @@ from patients.services.visits import record_contact, record_visit
 from trials.admin_forms import DayField, ServiceForm
 from trials.models import Site, User
 from trials.permissions import Permission
-from trials.rules.protocol import Protocol
+from trials.rules.protocol import Protocol, Variable
 
 
 # Beside which field a reason is shown, where its code does not name the field itself.
@@ -41,8 +40,7 @@ FIELD_OF = {
     "contact_recorded": "contacted_on",
     "alive_later": "died_on",
     "reason_missing": "reason",
-    "too_soon_after_first_line": "randomised_on",
-    "too_late_after_first_line": "randomised_on",
+    "not_in_response_scale": "response",
     "not_today": "randomised_on",
     "decided_already": "cycle",
     "test_recorded": "taken_at",
@@ -74,10 +72,52 @@ class Known(forms.NullBooleanField):
         return {"true": True, "false": False}.get(str(value).lower())
 
 
+class RequiredKnown(forms.TypedChoiceField):
+    """Yes or no."""
+
+    def __init__(self, **options: Any) -> None:
+        choices = [("", "Choose…"), ("true", "Yes"), ("false", "No")]
+        super().__init__(choices=choices, coerce=lambda told: told == "true", **options)
+
+
 def measured(*, places: int, digits: int, unit: str, **options: Any) -> forms.DecimalField:
     return forms.DecimalField(
         min_value=0, decimal_places=places, max_digits=digits, help_text=unit, **options
     )
+
+
+def variable_field(variable: Variable) -> forms.Field:
+    """Return the form field of a screening variable: its label, unit, bounds and choices."""
+    about: dict[str, Any] = {"label": variable.label, "required": variable.required}
+    match variable.kind:
+        case "number":
+            return forms.DecimalField(
+                help_text=f"{variable.unit}, {variable.lowest:f} to {variable.highest:f}",
+                min_value=variable.lowest,
+                max_value=variable.highest,
+                decimal_places=variable.places,
+                **about,
+            )
+        case "whole":
+            span = f"{variable.lowest:f} to {variable.highest:f}"
+            text = f"{variable.unit}, {span}" if variable.unit else span
+            return forms.IntegerField(
+                min_value=int(variable.lowest),
+                max_value=int(variable.highest),
+                help_text=text,
+                **about,
+            )
+        case "yes_no":
+            return RequiredKnown(**about) if variable.required else Known(label=variable.label)
+        case "choice":
+            choices = [(choice, choice.replace("_", " ")) for choice in variable.choices or ()]
+            return forms.ChoiceField(choices=[("", "Choose…"), *choices], **about)
+        case "day":
+            return DayField(**about)
+
+
+def _answer(value: Any) -> Any:
+    return None if value == "" else value
 
 
 class SubjectForm(ServiceForm):
@@ -153,37 +193,25 @@ class ScreeningForm(SubjectForm):
     note = "Eligibility and stratum follow from these values by the protocol's rules."
 
     assessed_on = DayField(label="Assessed on")
-    last_cycle_on = DayField(label="Day of the last first-line cycle")
-    first_line_regimen = forms.CharField(max_length=20, label="First-line regimen")
-    first_line_cycles = forms.IntegerField(min_value=0, max_value=99, label="First-line cycles")
-    response = forms.ChoiceField(
-        choices=ResponseAssessment.Response.choices, label="Response to first line"
-    )
-    mrd_level = measured(
-        places=8, digits=9, unit="Fraction of leukocytes, as in 0.0123", label="MRD", required=False
-    )
-    ighv_unmutated = Known(label="IGHV unmutated")
-    tp53_mutated = Known(label="TP53 mutated")
-    del17p = Known(label="del(17p)")
-    ecog = forms.TypedChoiceField(coerce=int, choices=[(n, str(n)) for n in range(5)], label="ECOG")
-    anc_10e9_l = measured(places=3, digits=7, unit="10^9/L", label="Neutrophils", required=False)
-    platelets_10e9_l = measured(
-        places=2, digits=8, unit="10^9/L", label="Platelets", required=False
-    )
-    creatinine_clearance_ml_min = measured(
-        places=2, digits=6, unit="mL/min", label="Creatinine clearance", required=False
-    )
     exclusions = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple, required=False, label="Exclusions that apply"
     )
 
     def prepare(self, protocol: Protocol) -> None:
-        policy = protocol.eligibility
-        mrd, excluded = self.fields["mrd_level"], self.fields["exclusions"]
-        mrd.validators = [*mrd.validators, MinValueValidator(0), MaxValueValidator(1)]
-        excluded.choices = [(e.code, e.label) for e in policy.exclusions]  # type: ignore[attr-defined]
-        regimens = f"The protocol accepts {', '.join(policy.regimens)}"
-        self.fields["first_line_regimen"].help_text = regimens
+        excluded = self.fields.pop("exclusions")
+        self.asked = [variable.code for variable in protocol.screening.variables]
+        for variable in protocol.screening.variables:
+            self.fields[variable.code] = variable_field(variable)
+        excluded.choices = [(e.code, e.label) for e in protocol.eligibility.exclusions]  # type: ignore[attr-defined]
+        self.fields["exclusions"] = excluded
+
+    def arguments(self) -> dict[str, Any]:
+        found = super().arguments()
+        return {
+            "assessed_on": found["assessed_on"],
+            "exclusions": found["exclusions"],
+            "values": {code: _answer(found[code]) for code in self.asked},
+        }
 
     @classmethod
     def offered(cls, subject: Subject) -> bool:
@@ -197,6 +225,12 @@ class RandomiseForm(SubjectForm):
     note = "Takes the next place on the sealed list, once and for good. Nobody here learns the arm."
 
     randomised_on = DayField(label="Randomised on")
+
+    def prepare(self, protocol: Protocol) -> None:
+        timing = protocol.eligibility.timing
+        self.field_of = FIELD_OF | {  # type: ignore[misc]  # the codes are the protocol's
+            code: "randomised_on" for each in timing for code in (each.too_soon, each.too_late)
+        }
 
     @classmethod
     def offered(cls, subject: Subject) -> bool:
@@ -282,6 +316,12 @@ class ResponseForm(SubjectForm):
     assessed_on = DayField(label="Assessed on")
     response = forms.ChoiceField(choices=ResponseAssessment.Response.choices)
     assessor = forms.ChoiceField(choices=ResponseAssessment.Assessor.choices)
+
+    def prepare(self, protocol: Protocol) -> None:
+        scale, asked = protocol.endpoints.response, self.fields["response"]
+        every = ResponseAssessment.Response.choices
+        asked.choices = [("", "Choose…"), *(c for c in every if c[0] in scale.categories)]  # type: ignore[attr-defined]
+        asked.help_text = f"By {scale.criteria}"
 
 
 class ContactForm(SubjectForm):

@@ -2,8 +2,10 @@
 
 from datetime import date
 
-from patients.models import Consent, ConsentWithdrawal, ResponseAssessment, Subject
+from patients.models import Consent, ConsentWithdrawal, ResponseAssessment, Screening, Subject
 from patients.rules.consent import form_due
+from patients.rules.screening import read_values
+from trials.rules.protocol import Value
 
 
 def consent_active(subject: Subject, *, on: date) -> bool:
@@ -24,3 +26,9 @@ def has_progressed(subject: Subject, *, on: date) -> bool:
     return ResponseAssessment.objects.filter(
         subject=subject, response=ResponseAssessment.Response.PD, assessed_on__lte=on
     ).exists()
+
+
+def screened_values(screening: Screening) -> dict[str, Value]:
+    """Return what a screening found, read by the protocol version it was recorded under."""
+    variables = screening.protocol_version.protocol.screening.variables
+    return read_values(screening.values, variables)

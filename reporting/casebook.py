@@ -30,7 +30,9 @@ from patients.models import (
     Subject,
     Visit,
 )
+from patients.queries import screened_values
 from patients.rules.partial_dates import PartialDate
+from patients.rules.screening import told
 from reporting import drawings
 from trials.rules.protocol import Protocol
 
@@ -100,6 +102,11 @@ class Casebook:
         return self.screenings[-1] if self.screenings else None
 
     @property
+    def screened(self) -> list[tuple[Screening, list[tuple[str, str]]]]:
+        """Each screening with its values as people read them, by the variables' labels."""
+        return [(row, _values_of(row)) for row in self.screenings]
+
+    @property
     def stratum(self) -> str:
         """The stratum frozen at randomisation, or the one the last screening gave."""
         if self.subject.allocation is not None:
@@ -108,6 +115,12 @@ class Casebook:
             code = self.screening.stratum if self.screening else ""
         labels = {stratum.code: stratum.label for stratum in self.protocol.strata}
         return labels.get(code, code)
+
+
+def _values_of(row: Screening) -> list[tuple[str, str]]:
+    values = screened_values(row)
+    variables = row.protocol_version.protocol.screening.variables
+    return [(variable.label, told(variable, values[variable.code])) for variable in variables]
 
 
 def read_casebook(subject: Subject) -> Casebook:
@@ -119,12 +132,13 @@ def read_casebook(subject: Subject) -> Casebook:
     def one(model: Any) -> Any:
         return model.objects.filter(subject=subject).first()
 
+    screenings = Screening.objects.filter(subject=subject).select_related("protocol_version")
     dispensations = Dispensation.objects.filter(subject=subject).select_related("kit")
     return Casebook(
         subject=subject,
         consents=of(Consent),
         withdrawal=one(ConsentWithdrawal),
-        screenings=of(Screening),
+        screenings=list(screenings),
         visits=of(Visit),
         labs=of(LabResult),
         adverse_events=of(AdverseEvent),

@@ -195,7 +195,9 @@ def _reasons(subjects: "QuerySet[Subject]", protocol: Protocol) -> tuple[Step, .
     codes = Counter(
         reason["code"] for eligible, reasons in found if not eligible for reason in reasons
     )
-    labels = {f"exclusion_{e.code}": e.label for e in protocol.eligibility.exclusions}
+    policy = protocol.eligibility
+    labels = {criterion.code: criterion.label for criterion in policy.criteria}
+    labels |= {f"exclusion_{e.code}": e.label for e in policy.exclusions}
     return _steps([(labels.get(code, _words(code)), count) for code, count in codes.most_common()])
 
 
@@ -205,8 +207,7 @@ def _latest(subjects: "QuerySet[Subject]") -> "QuerySet[Any]":
 
 
 def _words(code: str) -> str:
-    words = code.replace("_", " ").capitalize()
-    return words.replace("Mrd", "MRD").replace("Ecog", "ECOG").replace("Anc", "Neutrophils")
+    return code.replace("_", " ").capitalize()
 
 
 def _steps(counted: list[tuple[str, int]]) -> tuple[Step, ...]:

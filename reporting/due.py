@@ -1,6 +1,7 @@
 """What is due next for one subject, by the protocol's visit schedule. Pure; days are site-local."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from trials.rules.protocol import Protocol, VisitSpec
@@ -8,11 +9,14 @@ from trials.rules.protocol import Protocol, VisitSpec
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a subject has come; ``None`` means not yet. ``cycle_day_1`` belongs to ``cycle``."""
+    """How far a subject has come; ``None`` means not yet. ``cycle_day_1`` belongs to ``cycle``.
+
+    ``screened`` are the values of the last screening as they are stored, days in ISO form.
+    """
 
     died: bool = False
     eligible: bool | None = None
-    first_line_ended_on: date | None = None
+    screened: Mapping[str, object] = field(default_factory=dict)
     randomised_on: date | None = None
     cycle: int | None = None
     cycle_day_1: date | None = None
@@ -47,10 +51,13 @@ def next_due(progress: Progress, protocol: Protocol) -> Due | None:
 
 
 def _randomisation(progress: Progress, protocol: Protocol) -> Due | None:
-    if not progress.eligible or progress.first_line_ended_on is None:
-        return None
-    longest = protocol.eligibility.first_line_to_randomisation_days.max
-    return Due("Randomise by", progress.first_line_ended_on + timedelta(days=longest))
+    last_days = [
+        date.fromisoformat(day) + timedelta(days=timing.at_most_days)
+        for timing in protocol.eligibility.timing
+        if timing.at_most_days is not None
+        and isinstance(day := progress.screened.get(timing.variable), str)
+    ]
+    return Due("Randomise by", min(last_days)) if progress.eligible and last_days else None
 
 
 def _follow_up(progress: Progress, ended_on: date, protocol: Protocol) -> Due | None:

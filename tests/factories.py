@@ -39,7 +39,7 @@ ELIGIBLE: dict[str, Any] = {
     "anc_10e9_l": Decimal("2.5"),
     "platelets_10e9_l": Decimal(150),
     "creatinine_clearance_ml_min": Decimal(90),
-    "exclusions": [],
+    "last_cycle_on": TODAY - timedelta(90),
 }
 
 
@@ -177,10 +177,9 @@ class Study:
         record_screening(
             subject_id=subject.pk,
             assessed_on=TODAY - timedelta(3),
-            last_cycle_on=TODAY - timedelta(90),
+            values={**ELIGIBLE, **(found or {})},
             by=by or self.system,
             at=at,
-            **{**ELIGIBLE, **(found or {})},
         )
 
     def randomised(self, **how: Any) -> Subject:

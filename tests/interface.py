@@ -164,8 +164,7 @@ def later_day(number: int) -> str:
     return (TODAY + timedelta(days=number)).isoformat()
 
 
-SCREENING = {
-    "assessed_on": DAY,
+SCREENED = {
     "first_line_regimen": "FCR",
     "first_line_cycles": 6,
     "last_cycle_on": (TODAY - timedelta(90)).isoformat(),
@@ -178,8 +177,8 @@ SCREENING = {
     "anc_10e9_l": "2.5",
     "platelets_10e9_l": "150",
     "creatinine_clearance_ml_min": "90",
-    "exclusions": [],
 }
+SCREENING = {"assessed_on": DAY, "values": SCREENED, "exclusions": []}
 EVENT = {
     "term": "Neutrophil count decreased",
     "soc": "Investigations",
@@ -212,7 +211,7 @@ NOUNS = (
         SCREENING,
         Screening,
         "patients.ScreeningRecorded",
-        several={"first_line_cycles": lambda n: n % 9},
+        several={"values": lambda n: {**SCREENED, "first_line_cycles": n % 9}},
     ),
     Noun(
         "randomisations",

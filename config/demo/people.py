@@ -62,18 +62,20 @@ class Person:
         """Return the body of the screening request."""
         return {
             "assessed_on": assessed_on.isoformat(),
-            "first_line_regimen": self.regimen,
-            "first_line_cycles": self.cycles,
-            "last_cycle_on": last_cycle_on.isoformat(),
-            "response": self.response,
-            "mrd_level": self.mrd_level,
-            "ighv_unmutated": self.markers.ighv_unmutated,
-            "tp53_mutated": self.markers.tp53_mutated,
-            "del17p": self.markers.del17p,
-            "ecog": self.ecog,
-            "anc_10e9_l": self.anc,
-            "platelets_10e9_l": self.platelets,
-            "creatinine_clearance_ml_min": self.clearance,
+            "values": {
+                "first_line_regimen": self.regimen,
+                "first_line_cycles": self.cycles,
+                "last_cycle_on": last_cycle_on.isoformat(),
+                "response": self.response,
+                "mrd_level": self.mrd_level,
+                "ighv_unmutated": self.markers.ighv_unmutated,
+                "tp53_mutated": self.markers.tp53_mutated,
+                "del17p": self.markers.del17p,
+                "ecog": self.ecog,
+                "anc_10e9_l": self.anc,
+                "platelets_10e9_l": self.platelets,
+                "creatinine_clearance_ml_min": self.clearance,
+            },
             "exclusions": list(self.exclusions),
         }
 

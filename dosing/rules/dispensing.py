@@ -222,8 +222,8 @@ def _prescription_blocks(
     if request.prescribed_at.tzinfo is None:
         raise ValueError(f"{request.prescribed_at} has no offset")
     prescribed_on = request.prescribed_at.astimezone(facts.gate.zone).date()
-    age, limit = (request.dispensed_on - prescribed_on).days, policy.prescription_valid_days.value
-    if age > limit:
+    age = (request.dispensed_on - prescribed_on).days
+    if policy.required and age > (limit := policy.prescription_valid_days.value):
         detail = f"prescribed {age} days before; at most {limit}"
         yield Reason(DispenseBlock.PRESCRIPTION_EXPIRED, detail)
     if age < 0:

@@ -3,7 +3,7 @@
 Doses are milligrams a day on the protocol's ladder. A dose of 0 means that the cycle is held.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -63,11 +63,11 @@ class Proposal:
     because: tuple[Reason, ...] = ()
 
 
-def planned_dose(cycle: int, policy: Dosing, *, mrd_positive: bool | None = None) -> Decimal:
+def planned_dose(cycle: int, policy: Dosing, *, met: Collection[str] = ()) -> Decimal:
     """Return the dose the plan gives a cycle (from 1).
 
-    Where the plan asks for positive MRD and it is negative or not known, the last dose that
-    asks for nothing is kept.
+    ``met`` are the conditions of the plan that are known to hold. Where it asks for another one,
+    the last dose that asks for nothing is kept.
 
     Raises ``ValueError`` if the plan has no such cycle.
     """
@@ -75,7 +75,7 @@ def planned_dose(cycle: int, policy: Dosing, *, mrd_positive: bool | None = None
     for row in policy.planned:
         if row.from_cycle > cycle:
             break
-        if row.condition is None or mrd_positive is True:
+        if row.condition is None or row.condition in met:
             dose = row.dose_mg
         if row.to_cycle is None or cycle <= row.to_cycle:
             return _planned(dose, cycle)
@@ -88,18 +88,18 @@ def proposed_dose(
     labs: DayOneLabs,
     policy: Dosing,
     *,
-    mrd_positive: bool | None = None,
+    met: Collection[str] = (),
 ) -> Proposal:
     """Return the highest dose that breaks no rule, with every reason it is below the plan.
 
     After a level has failed the proposal is the level below it. When the cycle may not be
     started, or no level is left, the proposal is to hold.
 
-    Source: ASH 2014, Blood 124(21):4699 for the plan; the rest is assumed, see the protocol file.
+    Source: the protocol file, ``dosing``; each limit stands there with its own.
     """
     if blocks := start_blocks(labs, policy):
         return Proposal(HELD, blocks)
-    plan = planned_dose(cycle, policy, mrd_positive=mrd_positive)
+    plan = planned_dose(cycle, policy, met=met)
     failed = {past.dose_mg for past in history if past.failed}
     because: dict[str, Reason] = {}
     for level in sorted(policy.ladder_mg, reverse=True):
@@ -123,7 +123,7 @@ def dose_blocks(
     labs: DayOneLabs,
     policy: Dosing,
     *,
-    mrd_positive: bool | None = None,
+    met: Collection[str] = (),
 ) -> tuple[Reason, ...]:
     """Return every reason a dose cannot be decided for a cycle; empty means it can.
 
@@ -132,12 +132,12 @@ def dose_blocks(
     never to or above a level that has failed. A dose other than the proposed one needs a
     reason in words.
 
-    Source: assumed throughout, see the protocol file.
+    Source: the protocol file, ``dosing``; the rule as a whole is an assumption made here.
     """
-    proposal = proposed_dose(cycle, history, labs, policy, mrd_positive=mrd_positive)
+    proposal = proposed_dose(cycle, history, labs, policy, met=met)
     blocks: list[Reason] = []
     if dose_mg != HELD:
-        plan = planned_dose(cycle, policy, mrd_positive=mrd_positive)
+        plan = planned_dose(cycle, policy, met=met)
         blocks.extend(start_blocks(labs, policy))
         blocks.extend(_level_blocks(dose_mg, history, labs, policy, plan))
     if dose_mg != proposal.dose_mg and not reason.strip():
@@ -170,7 +170,7 @@ def dose_in_force_blocks(cycle: int, dose_mg: Decimal, policy: Dosing) -> tuple[
 def start_blocks(labs: DayOneLabs, policy: Dosing) -> tuple[Reason, ...]:
     """Return every reason a cycle cannot be started; a value at its limit is enough.
 
-    Source: SmPC 4.2; see the protocol file.
+    Source: the protocol file, ``dosing``.
     """
     clearance = labs.creatinine_clearance_ml_min
     checks = (
@@ -224,6 +224,8 @@ def _level_blocks(
 def _renal_blocks(
     dose: Decimal, labs: DayOneLabs, policy: Dosing, plan: Decimal
 ) -> Iterator[Reason]:
+    if policy.fixed:
+        return
     clearance = labs.creatinine_clearance_ml_min
     limit = policy.reduced_below_creatinine_clearance
     if clearance is None or clearance >= limit.value:

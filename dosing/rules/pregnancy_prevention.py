@@ -108,7 +108,7 @@ def risk_category(facts: RiskFacts, policy: PregnancyPrevention) -> RiskCategory
     or has been in natural menopause for ``menopause_months`` in a row, that many included.
     Whatever is missing counts as childbearing potential, an unknown sex too.
 
-    Source: Lenalidomide REMS, as in the trials' programme; see the protocol file.
+    Source: the protocol file, ``pregnancy_prevention``, where each limit has its own.
     """
     if facts.sex == "male":
         return RiskCategory.MALE

@@ -20,6 +20,7 @@ from patients.services.recording import (
 )
 from trials.models import User
 from trials.permissions import Permission
+from trials.rules.protocol import Protocol
 
 
 @transaction.atomic
@@ -36,11 +37,17 @@ def assess_pregnancy_risk(
     """Record what the category rests on; the rule derives it. The latest assessment holds.
 
     Whatever is missing counts as childbearing potential. Publishes ``PregnancyRiskAssessed``.
-    Raises ``ConsentMissing``, or ``RecordRefused`` for a day in the future.
+    Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, or a trial without the
+    programme.
     """
     subject = subject_for(by, subject_id, Permission.PRESCRIBE, at=at, on=assessed_on)
     require_consent(subject, on=assessed_on)
-    refuse_if(future_reasons(subject, at, assessed_on=assessed_on))
+    refuse_if(
+        [
+            *_programme_reasons(subject.protocol),
+            *future_reasons(subject, at, assessed_on=assessed_on),
+        ]
+    )
     facts = RiskFacts(subject.sex, surgically_sterile, natural_menopause_months, evidence)
     category = risk_category(facts, subject.protocol.pregnancy_prevention)
     risk = store(
@@ -79,15 +86,15 @@ def record_counselling(
 ) -> Counselling:
     """Record pregnancy-prevention counselling. Publishes ``SubjectCounselled``.
 
-    Raises ``ConsentMissing``, or ``RecordRefused`` for a day in the future.
+    Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, or a trial without the
+    programme.
     """
     subject = subject_for(by, subject_id, Permission.PRESCRIBE, at=at, on=counselled_on)
     require_consent(subject, on=counselled_on)
-    refuse_if(
-        future_reasons(
-            subject, at, counselled_on=counselled_on, contraception_since=contraception_since
-        )
+    future = future_reasons(
+        subject, at, counselled_on=counselled_on, contraception_since=contraception_since
     )
+    refuse_if([*_programme_reasons(subject.protocol), *future])
     counselling = store(
         Counselling,
         subject,
@@ -157,3 +164,10 @@ def record_pregnancy_test(
         at=at,
     )
     return test
+
+
+def _programme_reasons(protocol: Protocol) -> list[Reason]:
+    if protocol.pregnancy_prevention.required:
+        return []
+    detail = "This trial has no pregnancy-prevention programme."
+    return [Reason("no_prevention_programme", detail)]

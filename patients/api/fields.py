@@ -10,6 +10,9 @@ from events.api.serializers import year_problem
 from patients.rules.partial_dates import PartialDate
 
 
+MOST_VALUES = 100
+LONGEST_VALUE = 100
+
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -55,6 +58,48 @@ class Instant(serializers.DateTimeField):
         if problem := year_problem(instant.year):
             raise serializers.ValidationError(problem)
         return instant
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "maxProperties": 100,
+        "additionalProperties": {
+            "oneOf": [
+                {"type": "string", "maxLength": 100},
+                {"type": "integer"},
+                {"type": "boolean"},
+            ],
+            "nullable": True,
+        },
+        "example": {"ecog": 1, "age_group": "adult", "haemoglobin_g_dl": "11.2"},
+    }
+)
+class ScreeningValues(serializers.Field[dict[str, Any], Any, dict[str, Any], Any]):
+    """Values by code. Which codes there are, and of what kind, the protocol says."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict) or len(data) > MOST_VALUES:
+            raise serializers.ValidationError(f"Write an object with {MOST_VALUES} values at most.")
+        wrong = {
+            code[:LONGEST_VALUE]: [problem]
+            for code, value in data.items()
+            if (problem := _plain(code) or _plain(value))
+        }
+        if wrong:
+            raise serializers.ValidationError(wrong)
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return "" if len(value) <= LONGEST_VALUE else f"At most {LONGEST_VALUE} characters."
+    if value is None or type(value) in (int, bool):
+        return ""
+    return 'Write text, a whole number, true, false or null; a decimal as text, like "2.5".'
 
 
 def decimal(*, digits: int, places: int, most: int, **more: Any) -> serializers.DecimalField:

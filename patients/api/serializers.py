@@ -6,7 +6,7 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from events.api.serializers import Shape
-from patients.api.fields import PartialDateField, decimal
+from patients.api.fields import PartialDateField, ScreeningValues, decimal
 from patients.models import AdverseEvent, LabResult, ResponseAssessment, Subject, Visit
 
 
@@ -71,25 +71,12 @@ class ConsentWithdrawalOut(RecordOut, ConsentWithdrawalIn):
 
 class ScreeningIn(Shape):
     assessed_on = serializers.DateField()
-    first_line_regimen = serializers.CharField(max_length=20)
-    first_line_cycles = serializers.IntegerField(min_value=0, max_value=100)
-    last_cycle_on = serializers.DateField()
-    response = serializers.ChoiceField(ResponseAssessment.Response.choices)
-    mrd_level = serializers.DecimalField(
-        max_digits=9,
-        decimal_places=8,
-        min_value=0,
-        max_value=1,
-        allow_null=True,
-        help_text="Fraction of leukocytes in peripheral blood: 0.01 is one in a hundred.",
+    values = ScreeningValues(
+        help_text=(
+            "What was found, by the codes of the protocol's screening variables. Numbers are "
+            "text, like 0.02; null, or a variable left out, says that it is not known."
+        )
     )
-    ighv_unmutated = serializers.BooleanField(allow_null=True)
-    tp53_mutated = serializers.BooleanField(allow_null=True)
-    del17p = serializers.BooleanField(allow_null=True)
-    ecog = serializers.IntegerField(min_value=0, max_value=5)
-    anc_10e9_l = decimal(digits=7, places=3, most=1000, allow_null=True)
-    platelets_10e9_l = decimal(digits=8, places=2, most=10_000, allow_null=True)
-    creatinine_clearance_ml_min = decimal(digits=6, places=2, most=1000, allow_null=True)
     exclusions = serializers.ListField(
         child=serializers.CharField(max_length=60), max_length=50, default=list
     )
@@ -98,6 +85,9 @@ class ScreeningIn(Shape):
 class ScreeningOut(RecordOut, ScreeningIn):
     eligible = serializers.BooleanField()
     reasons = ReasonOut(many=True)
+    levels = serializers.DictField(
+        child=serializers.CharField(), help_text="The level of each factor of randomisation."
+    )
     stratum = serializers.SerializerMethodField()
 
     def get_stratum(self, screening: object) -> str | None:

@@ -127,7 +127,7 @@ class Labs(SubjectRecords):
 
 
 class ResponseAssessments(SubjectRecords):
-    """Response by iwCLL, by assessor."""
+    """Response in the categories of the protocol, by assessor."""
 
     takes, answers, model = shapes.ResponseIn, shapes.ResponseOut, ResponseAssessment
     record = staticmethod(record_response)

@@ -9,35 +9,25 @@ from patients.models.subjects import Record
 
 @tracked
 class Screening(Record):
-    """The facts eligibility is judged from, as the site entered them, and the judgement."""
+    """The facts eligibility is judged from, as the site entered them, and the judgement.
+
+    ``values`` holds every variable of the protocol version by its code: numbers as text, days in
+    ISO form, null for what is not known. ``levels`` are the factors' levels of an eligible subject.
+    """
 
     insert_only = True
 
     assessed_on = models.DateField()
-    first_line_regimen = models.CharField(max_length=20)
-    first_line_cycles = models.PositiveSmallIntegerField()
-    last_cycle_on = models.DateField()
-    response = models.CharField(max_length=5)
-    mrd_level = models.DecimalField(max_digits=9, decimal_places=8, null=True)
-    ighv_unmutated = models.BooleanField(null=True)
-    tp53_mutated = models.BooleanField(null=True)
-    del17p = models.BooleanField(null=True)
-    ecog = models.PositiveSmallIntegerField()
-    anc_10e9_l = models.DecimalField(max_digits=7, decimal_places=3, null=True)
-    platelets_10e9_l = models.DecimalField(max_digits=8, decimal_places=2, null=True)
-    creatinine_clearance_ml_min = models.DecimalField(max_digits=6, decimal_places=2, null=True)
+    values = models.JSONField(default=dict)
     exclusions = models.JSONField(default=list)
     eligible = models.BooleanField()
     reasons = models.JSONField(default=list)
+    levels = models.JSONField(default=dict)
     stratum = models.CharField(max_length=20, blank=True)
 
     class Meta:
         ordering = ["recorded_at"]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(mrd_level=None) | Q(mrd_level__gte=0, mrd_level__lte=1),
-                name="mrd_is_a_fraction",
-            ),
             models.CheckConstraint(
                 condition=Q(eligible=False) | ~Q(stratum=""), name="eligible_has_a_stratum"
             ),

@@ -1,4 +1,4 @@
-"""Response by iwCLL, by the independent review and by the investigator."""
+"""Response by the criteria the protocol names, by the review and by the investigator."""
 
 from django.db import models
 from django.db.models import Q

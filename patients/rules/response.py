@@ -8,7 +8,7 @@ from enum import StrEnum
 from patients.rules.partial_dates import PartialDate, earliest_not_before
 
 
-PROGRESSION = "PD"  # iwCLL: progressive disease
+PROGRESSION = "PD"  # progressive disease, in every response scale
 
 
 class PfsReason(StrEnum):
@@ -62,9 +62,9 @@ def pfs(
 
     Raises ``ValueError`` if the cut-off or the death lies before randomisation.
 
-    Source: usual rule of the German CLL Study Group (progression or death, else last disease
-    assessment), assumed for this trial; death as an event at its date also after missed visits
-    follows EMA's guidance and differs from FDA 2007, table A.
+    Source: a usual rule (progression or death, else last disease assessment), assumed; death as
+    an event at its date also after missed visits follows EMA's guidance and differs from FDA
+    2007, table A.
     """
     if cutoff < randomised_on:
         raise ValueError(f"the cut-off {cutoff} lies before randomisation on {randomised_on}")

@@ -1,20 +1,42 @@
-"""The stratum a subject is randomised in."""
+"""The levels and the stratum a subject is randomised in."""
 
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 
-from trials.rules.protocol import Stratum
+from patients.rules.screening import is_number
+from trials.rules.protocol import Factor, Level, Value, stratum_code_of
 
 
-def stratum_of(mrd: Decimal, strata: Sequence[Stratum]) -> str:
-    """Return the code of the stratum that holds an MRD level, a fraction of leukocytes.
+def levels_of(values: Mapping[str, Value], factors: Sequence[Factor]) -> dict[str, str]:
+    """Return the level of each factor, by their codes; the site's level is not among them.
 
-    A lower bound belongs to its stratum, an upper bound to the next one.
+    A lower bound belongs to its level, an upper bound to the next one.
 
-    Raises ``ValueError`` if no stratum holds it: such a subject is not eligible.
+    Raises ``ValueError`` if no level holds a value, or it is not known: such a subject is not
+    eligible.
     """
-    for stratum in strata:
-        below = stratum.mrd_below
-        if stratum.mrd_at_least.value <= mrd and (below is None or mrd < below.value):
-            return stratum.code
-    raise ValueError(f"no stratum holds an MRD of {mrd}")
+    return {
+        factor.code: _level(factor, values.get(factor.variable)).code
+        for factor in factors
+        if not factor.is_site
+    }
+
+
+def stratum_code(levels: Mapping[str, str], factors: Sequence[Factor]) -> str:
+    """Return the code of the stratum that levels make together; the site makes none."""
+    return stratum_code_of([levels[factor.code] for factor in factors if not factor.is_site])
+
+
+def _level(factor: Factor, value: Value) -> Level:
+    for level in factor.levels:
+        if value is not None and _holds(level, value):
+            return level
+    raise ValueError(f"no level of {factor.code} holds {value}")
+
+
+def _holds(level: Level, value: Value) -> bool:
+    if level.any_of is not None:
+        return any(type(value) is type(answer) and value == answer for answer in level.any_of)
+    if is_number(value):
+        above = level.at_least is None or level.at_least <= value
+        return above and (level.below is None or value < level.below)
+    return level.at_least is None and level.below is None  # the only level there is

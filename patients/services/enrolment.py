@@ -1,7 +1,7 @@
 """From the first entry to randomisation."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -11,7 +11,7 @@ from events.outcomes import Reason
 from patients.errors import NotRandomisable, SubjectNotEnrolled
 from patients.events import ScreeningRecorded, SubjectEnrolled, SubjectRandomised
 from patients.models import Consent, Screening, Subject
-from patients.queries import consent_active, consent_form_due
+from patients.queries import consent_active, consent_form_due, screened_values
 from patients.rules.eligibility import (
     EligibilityFacts,
     RandomisationFacts,
@@ -19,7 +19,8 @@ from patients.rules.eligibility import (
     ineligible_reasons,
     randomisation_blocks,
 )
-from patients.rules.strata import stratum_of
+from patients.rules.screening import read_values, stored_form, value_problems
+from patients.rules.strata import levels_of, stratum_code
 from patients.services.recording import (
     future_reasons,
     refuse_if,
@@ -30,6 +31,7 @@ from patients.services.recording import (
 )
 from trials.models import Allocation, Site, User
 from trials.permissions import Permission, authorise
+from trials.rules.protocol import Value
 from trials.rules.protocol.amendment import judges_otherwise
 from trials.services.randomisation import allocate
 
@@ -89,43 +91,56 @@ def enrol_subject(
 
 @transaction.atomic
 def record_screening(
-    *, subject_id: UUID, assessed_on: date, by: User, at: datetime, **found: Any
+    *,
+    subject_id: UUID,
+    assessed_on: date,
+    values: Mapping[str, object],
+    exclusions: Sequence[str] = (),
+    by: User,
+    at: datetime,
 ) -> Screening:
-    """Record what screening found; the rule judges eligibility and derives the stratum.
+    """Record what screening found; the rule judges eligibility and derives levels and stratum.
 
-    ``found`` are the fields of ``Screening`` a site enters. An ineligible subject is a record
-    like any other, with its reasons. Publishes ``ScreeningRecorded``.
+    ``values`` are by the codes of the protocol's screening variables; what is left out is not
+    known. An ineligible subject is a record like any other, with its reasons. Publishes
+    ``ScreeningRecorded``.
 
-    Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, an exclusion the
+    Raises ``ConsentMissing``, or ``RecordRefused`` with every reason: a value that is not the
+    protocol's, of another kind, out of bounds or missing, a day in the future, an exclusion the
     protocol does not know, or the subject randomised already.
     """
     subject = subject_for(by, subject_id, Permission.ENROL, at=at, on=assessed_on)
     require_consent(subject, on=assessed_on)
     protocol = subject.protocol
-    reasons = future_reasons(
-        subject, at, assessed_on=assessed_on, last_cycle_on=found["last_cycle_on"]
-    )
+    variables = protocol.screening.variables
+    reasons = [*value_problems(values, variables)]
+    found = {} if reasons else read_values(values, variables)
+    days = {code: value for code, value in found.items() if isinstance(value, date)}
+    reasons += future_reasons(subject, at, **{"assessed_on": assessed_on, **days})
     if subject.allocation_id is not None:
         reasons.append(Reason("already_randomised", "Screening ended with randomisation."))
     known = {exclusion.code for exclusion in protocol.eligibility.exclusions}
     reasons += [
         Reason("unknown_exclusion", f"The protocol has no exclusion {code}.")
-        for code in found["exclusions"]
+        for code in exclusions
         if code not in known
     ]
     refuse_if(reasons)
-    against = ineligible_reasons(_facts(subject, found), protocol.eligibility)
-    stratum = "" if against else stratum_of(found["mrd_level"], protocol.strata)
+    facts = EligibilityFacts({**found, **_enrolled(subject)}, tuple(exclusions))
+    against = ineligible_reasons(facts, protocol)
+    levels = {} if against else levels_of(facts.values, protocol.factors)
     screening = store(
         Screening,
         subject,
         by=by,
         at=at,
         assessed_on=assessed_on,
+        values=stored_form(found),
+        exclusions=list(exclusions),
         eligible=not against,
         reasons=[{"code": reason.code, "detail": reason.detail} for reason in against],
-        stratum=stratum,
-        **found,
+        levels=levels,
+        stratum="" if against else stratum_code(levels, protocol.factors),
     )
     publish(
         ScreeningRecorded(
@@ -156,14 +171,14 @@ def randomise_subject(
     screening = Screening.objects.filter(subject=subject).order_by("recorded_at").last()
     facts = RandomisationFacts(
         randomised_on=randomised_on,
-        last_cycle_on=screening.last_cycle_on if screening else None,
+        values=screened_values(screening) if screening else {},
         consent_active=consent_active(subject, on=randomised_on),
         eligible=screening.eligible if screening else None,
         already_randomised=subject.allocation_id is not None,
         form_due=consent_form_due(subject, on=randomised_on),
         judged_anew=screening is not None and _judged_anew(screening, subject),
     )
-    blocks = randomisation_blocks(facts, subject.protocol.eligibility)
+    blocks = randomisation_blocks(facts, subject.protocol)
     if blocks or screening is None:
         raise NotRandomisable(*blocks)
     allocation = allocate(
@@ -195,11 +210,10 @@ def _judged_anew(screening: Screening, subject: Subject) -> bool:
     return judges_otherwise(screening.protocol_version.protocol, subject.protocol)
 
 
-def _facts(subject: Subject, found: dict[str, Any]) -> EligibilityFacts:
+def _enrolled(subject: Subject) -> dict[str, Value]:
+    """Return the variables that are known from the subject itself."""
     consent = Consent.objects.filter(subject=subject).earliest("signed_on")
-    names = set(EligibilityFacts.__dataclass_fields__) - {"age", "exclusions"}
-    return EligibilityFacts(
-        age=completed_years(subject.year_of_birth, consent.signed_on),
-        exclusions=tuple(found["exclusions"]),
-        **{name: found[name] for name in names},
-    )
+    return {
+        "age": completed_years(subject.year_of_birth, consent.signed_on),
+        "sex": subject.sex,
+    }

@@ -20,6 +20,7 @@ from patients.services.recording import (
 )
 from trials.models import User
 from trials.permissions import Permission
+from trials.rules.protocol import Protocol
 
 
 @transaction.atomic
@@ -28,13 +29,14 @@ def record_response(
 ) -> ResponseAssessment:
     """Record one assessor's response on a day. Publishes ``ResponseRecorded``.
 
-    Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, or this assessor's
-    assessment of that day recorded already.
+    Raises ``ConsentMissing``, or ``RecordRefused``: a day in the future, a category the protocol's
+    response criteria do not have, or this assessor's assessment of that day recorded already.
     """
     subject = subject_for(by, subject_id, Permission.RECORD_CLINICAL, at=at, on=assessed_on)
     require_consent(subject, on=assessed_on)
     refuse_if(
         future_reasons(subject, at, assessed_on=assessed_on)
+        + _off_scale(subject.protocol, response)
         + _doubles(subject, assessed_on, assessor)
     )
     assessment = store(
@@ -75,6 +77,8 @@ def correct_response(
     reasons = future_reasons(subject, at, assessed_on=day)
     if day != assessment.assessed_on:
         reasons += _doubles(subject, day, assessment.assessor)
+    made_under = assessment.protocol_version.protocol
+    reasons += _off_scale(made_under, response or assessment.response)
     refuse_if(reasons)
     assessment.assessed_on = day
     assessment.response = response or assessment.response
@@ -82,6 +86,14 @@ def correct_response(
     assessment.save(update_fields=["assessed_on", "response", "revision"])
     _publish(subject, assessment, at)
     return assessment
+
+
+def _off_scale(protocol: Protocol, response: str) -> list[Reason]:
+    scale = protocol.endpoints.response
+    if response in scale.categories:
+        return []
+    detail = f"response {response} is no category of {scale.criteria}."
+    return [Reason("not_in_response_scale", detail)]
 
 
 def _doubles(subject: Subject, assessed_on: date, assessor: str) -> list[Reason]:

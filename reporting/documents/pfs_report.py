@@ -122,8 +122,8 @@ class ReportHeader:
 class AnalysisSettings:
     """How the protocol version analyses and prints; exactly two arms, the control among them.
 
-    With ``stratum_label`` the stratified analyses are given as well and called by it, e.g.
-    "MRD level"; without it they are left out.
+    With ``stratum_label`` the stratified analyses are given as well and called by it, the
+    factors' own words; without it they are left out.
     """
 
     arms: tuple[Arm, Arm]

@@ -22,13 +22,12 @@ from reporting.documents.pfs_report import (
 from reporting.errors import ReportRefused
 from trials.models import Trial, User
 from trials.permissions import Permission, authorise
-from trials.rules.protocol import Claim, Protocol, Sourced
+from trials.rules.protocol import Claim, Protocol, Sourced, recorded_factors
 from trials.services.unblinding import arms_for_report
 
 
 SYNTHETIC = "Synthetic data made from published summary figures; not patient data."
 BOUNDARIES = {"haybittle_peto": "Haybittle–Peto", "pocock": "Pocock"}
-STRATUM_LABEL = "MRD level"  # the schema's strata are bounds on minimal residual disease
 SAID_UNITS = {"days", "months", "events"}  # the others are said by the name
 OFFERED = {"ci_transform": "log-log", "ties": "efron"}
 RULES = (
@@ -144,12 +143,18 @@ def _settings(protocol: Protocol, dataset: PfsDataset) -> AnalysisSettings:
         at_risk_months=tuple(float(month) for month in analysis.at_risk_months),
         month_days=float(analysis.month_days.value),
         confidence=float(analysis.confidence.value),
-        stratum_label=STRATUM_LABEL if analysis.stratified_by == "stratum" else None,
+        stratum_label=_stratum_label(protocol),
         ae_categories=tuple(
             Category(each.code, each.label) for each in protocol.safety.soc_of_interest
         ),
         interim_look=_look(protocol, dataset),
     )
+
+
+def _stratum_label(protocol: Protocol) -> str | None:
+    """Return what the strata are called; nothing if the analysis, or the trial, has none."""
+    labels = [factor.label for factor in recorded_factors(protocol.factors)]
+    return " and ".join(labels) if protocol.analysis.stratified_by == "stratum" and labels else None
 
 
 def _look(protocol: Protocol, dataset: PfsDataset) -> InterimLook:

@@ -597,7 +597,9 @@ def test_the_overview_counts_the_users_own_sites_and_draws_the_plan_for_the_whol
     whole = all_of_it.context["overview"]
     assert (whole.screened, whole.randomised) == (3, 2)
     assert whole.accrual.plan
-    assert [(step.label, step.count) for step in whole.reasons] == [("MRD low risk", 1)]
+    assert [(step.label, step.count) for step in whole.reasons] == [
+        ("Low risk, MRD below 0.0001", 1)
+    ]
 
 
 @pytest.mark.parametrize("page", ["admin:index", "admin:patients_subject_changelist"])

@@ -13,7 +13,7 @@ from trials.rules.protocol import load_protocol
 
 protocol = load_protocol(PROTOCOL)
 DAY = date(2014, 1, 10)
-RANDOMISED = Progress(eligible=True, first_line_ended_on=DAY - timedelta(90), randomised_on=DAY)
+RANDOMISED = Progress(eligible=True, randomised_on=DAY)
 CYCLE = timedelta(days=protocol.dosing.cycle_days.value)
 
 
@@ -22,8 +22,8 @@ def visit(code: str):
 
 
 def test_an_eligible_subject_is_due_for_randomisation_until_its_last_possible_day():
-    progress = Progress(eligible=True, first_line_ended_on=DAY)
-    longest = protocol.eligibility.first_line_to_randomisation_days.max
+    progress = Progress(eligible=True, screened={"last_cycle_on": DAY.isoformat()})
+    longest = protocol.eligibility.timing[0].at_most_days
 
     assert next_due(progress, protocol) == Due("Randomise by", DAY + timedelta(longest))
 
@@ -32,7 +32,8 @@ def test_an_eligible_subject_is_due_for_randomisation_until_its_last_possible_da
     "progress",
     [
         Progress(),
-        Progress(eligible=False, first_line_ended_on=DAY),
+        Progress(eligible=True, screened={"last_cycle_on": None}),
+        Progress(eligible=False, screened={"last_cycle_on": DAY.isoformat()}),
         replace(RANDOMISED, died=True),
     ],
 )

@@ -14,6 +14,7 @@ from tests.interface import (
     KITS,
     LIST,
     NOUNS,
+    SCREENED,
     SCREENING,
     SUBJECT,
     caller_for,
@@ -360,10 +361,6 @@ def test_an_instant_is_the_same_at_every_offset(study, system, sent):
 @pytest.mark.parametrize(
     ("name", "field"),
     [
-        ("screenings", "mrd_level"),
-        ("screenings", "anc_10e9_l"),
-        ("screenings", "platelets_10e9_l"),
-        ("screenings", "creatinine_clearance_ml_min"),
         ("pregnancy-tests", "sensitivity_miu_ml"),
         ("dose-decisions", "dose_mg"),
     ],
@@ -371,11 +368,9 @@ def test_an_instant_is_the_same_at_every_offset(study, system, sent):
 def test_a_number_that_is_no_decimal_text_is_refused(study, system, name, field):
     path = noun(name).path(study.consented(sex="female"))
     before = contents()
-    fits = {"2.12345"} if field == "mrd_level" else set()
 
     for wrong in NO_DECIMAL:
-        if wrong not in fits:
-            refused_alone(system, path, noun(name).body, field, wrong)
+        refused_alone(system, path, noun(name).body, field, wrong)
 
     assert contents() == before
 
@@ -446,6 +441,90 @@ def test_a_trial_or_site_that_is_not_yours_is_not_there(study, system, trial, si
     assert enrolled.status_code == 404
     assert supplied.status_code == (201 if (trial, site) == ("CLLM1", "DE-02") else 404)
     assert supplied.status_code == 201 or contents() == before
+
+
+def screened(**changed):
+    return {**SCREENING, "values": {**SCREENED, **changed}}
+
+
+NO_SCREENING_VALUE = [
+    *(("anc_10e9_l", wrong) for wrong in NO_DECIMAL),
+    *(("last_cycle_on", wrong) for wrong in [*NO_DAY, 20140309, True]),
+    *(("first_line_cycles", wrong) for wrong in ["6", 6.0, True, -1, 101, "²", [6], {"n": 6}]),
+    *(("tp53_mutated", wrong) for wrong in ["true", "no", "", 0, 1, "t"]),
+    *(("response", wrong) for wrong in ["", "pr", "PR ", 1, True, "RP", "P\x00R"]),
+    *(("response", None), ("first_line_regimen", None), ("last_cycle_on", None), ("ecog", None)),
+    *(("arm", "L"), ("age", 64), ("sex", "male"), ("site", "DE-01"), ("ECOG", 1), ("x" * 5000, 1)),
+]
+
+
+def test_a_screening_value_that_is_not_the_protocols_is_refused_by_name(study, system):
+    screenings = noun("screenings")
+    path = screenings.path(screenings.subject(study))
+    before = contents()
+
+    answers = [
+        (code, wrong, system.post(path, screened(**{code: wrong})))
+        for code, wrong in NO_SCREENING_VALUE
+    ]
+
+    after = contents()
+    after.pop("public.events_idempotencyrecord")
+    assert after == before
+    for code, wrong, answer in answers:
+        reasons = answer.json()["reasons"]
+        assert answer.status_code in {400, 409}, (code, wrong, answer.content)
+        assert len(reasons) == 1, (code, wrong, reasons)
+        assert code[:40] in reasons[0].get("field", "") + reasons[0]["detail"]
+
+
+def test_every_wrong_screening_value_is_named_at_once(study, system):
+    screenings = noun("screenings")
+    path = screenings.path(screenings.subject(study))
+    wrong = screened(
+        mrd_level="1.00000001", anc_10e9_l="2.1234", ecog=6, response="XX", del17p="no", height=180
+    )
+    del wrong["values"]["last_cycle_on"]
+
+    answer = system.post(path, wrong)
+
+    assert answer.status_code == 409
+    assert {
+        (r["code"], r["detail"].split(" ")[0].strip("'")) for r in answer.json()["reasons"]
+    } == {
+        ("out_of_bounds", "mrd_level"),
+        ("too_many_places", "anc_10e9_l"),
+        ("out_of_bounds", "ecog"),
+        ("not_a_choice", "response"),
+        ("wrong_kind", "del17p"),
+        ("unknown_variable", "height"),
+        ("value_missing", "last_cycle_on"),
+    }
+
+
+@pytest.mark.parametrize("values", [None, [], "x", 7, [["ecog", 1]], {}, {"ecog": [1]}])
+def test_screening_values_are_an_object_of_plain_values(study, system, values):
+    screenings = noun("screenings")
+    path = screenings.path(screenings.subject(study))
+    before = contents()
+
+    answer = system.post(path, {**SCREENING, "values": values})
+
+    after = contents()
+    after.pop("public.events_idempotencyrecord")
+    assert answer.status_code == (409 if values == {} else 400)
+    assert after == before
+
+
+@pytest.mark.parametrize("sent", ["0.02", "0.020", "0.02000000"])
+def test_a_number_is_kept_with_the_digits_it_was_sent_with(study, system, sent):
+    screenings = noun("screenings")
+    path = screenings.path(screenings.subject(study))
+
+    answer = system.post(path, screened(mrd_level=sent)).json()
+
+    assert answer["values"]["mrd_level"] == sent
+    assert answer["stratum"] == "H"
 
 
 def test_a_screening_with_an_exclusion_of_another_protocol_is_refused(study, system):

@@ -48,10 +48,10 @@ def withdraw(study, subject, *, on=TODAY):
     return withdraw_consent(subject_id=subject.pk, withdrawn_on=on, by=study.system, at=NOW)
 
 
-def screen(study, subject, *, on=TODAY, last_cycle_on=TODAY - 90 * DAY, at=NOW, **found):
+def screen(study, subject, *, on=TODAY, at=NOW, exclusions=(), **found):
     return record_screening(
-        subject_id=subject.pk, assessed_on=on, last_cycle_on=last_cycle_on, by=study.system,
-        at=at, **{**ELIGIBLE, **found},
+        subject_id=subject.pk, assessed_on=on, values={**ELIGIBLE, **found},
+        exclusions=exclusions, by=study.system, at=at,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from patients.models import Subject
 from tests.factories import Study
-from tests.interface import SCREENING, SUBJECT, caller_for, noun, reasons_of
+from tests.interface import SCREENED, SCREENING, SUBJECT, caller_for, noun, reasons_of
 from tests.marks import on_postgres
 from tests.postgres import contents
 from trials.models import Trial
@@ -94,8 +94,9 @@ def test_an_ineligible_subject_is_a_record_with_its_reasons(study, system):
     screenings = noun("screenings")
     path = screenings.path(screenings.subject(study))
 
-    low = system.post(path, {**SCREENING, "mrd_level": "0.00001"}).json()
-    unknown = system.post(path, {**SCREENING, "mrd_level": None, "exclusions": ["hiv"]}).json()
+    low = system.post(path, {**SCREENING, "values": {**SCREENED, "mrd_level": "0.00001"}}).json()
+    not_known = {"values": {**SCREENED, "mrd_level": None}, "exclusions": ["hiv"]}
+    unknown = system.post(path, {**SCREENING, **not_known}).json()
 
     assert (low["eligible"], low["stratum"]) == (False, None)
     assert [reason["code"] for reason in low["reasons"]] == ["mrd_low_risk"]

@@ -1,15 +1,17 @@
 """The protocol as data: read with ``load_protocol``, passed to the rules section by section."""
 
+from trials.rules.protocol.eligibility import Criterion, Eligibility, Exclusion, Test, Timing
+from trials.rules.protocol.factors import Factor, Level, Stratum, recorded_factors
+from trials.rules.protocol.factors import code_of as stratum_code_of
 from trials.rules.protocol.loading import Problem, ProtocolInvalid, digest, load_protocol
+from trials.rules.protocol.screening import Screening, Value, Variable
 from trials.rules.protocol.sections import (
     Analysis,
     Arm,
     ConsentForm,
     Dosing,
-    Eligibility,
     Endpoint,
     Endpoints,
-    Exclusion,
     Interim,
     Minimisation,
     MinimisedFactor,
@@ -18,9 +20,9 @@ from trials.rules.protocol.sections import (
     PregnancyPrevention,
     Protocol,
     Randomisation,
+    ResponseScale,
     Safety,
     SocOfInterest,
-    Stratum,
     Trial,
     VisitSpec,
 )
@@ -32,12 +34,15 @@ __all__ = [
     "Arm",
     "Claim",
     "ConsentForm",
+    "Criterion",
     "Dosing",
     "Eligibility",
     "Endpoint",
     "Endpoints",
     "Exclusion",
+    "Factor",
     "Interim",
+    "Level",
     "Minimisation",
     "MinimisedFactor",
     "Modification",
@@ -47,13 +52,21 @@ __all__ = [
     "Protocol",
     "ProtocolInvalid",
     "Randomisation",
+    "ResponseScale",
     "Safety",
+    "Screening",
     "SocOfInterest",
     "Sourced",
     "SourcedRange",
     "Stratum",
+    "Test",
+    "Timing",
     "Trial",
+    "Value",
+    "Variable",
     "VisitSpec",
     "digest",
     "load_protocol",
+    "recorded_factors",
+    "stratum_code_of",
 ]

@@ -4,38 +4,39 @@ Each check takes sections that are sound by themselves and yields a ``Finding`` 
 everything that is wrong, so that one reading of the file names it all.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any
 
+from trials.rules.protocol.factors import Factor
+from trials.rules.protocol.finding import Check, Finding, repeated
+from trials.rules.protocol.screening_consistency import (
+    eligibility_findings,
+    factor_findings,
+    screening_findings,
+    site_factor_findings,
+)
 from trials.rules.protocol.sections import (
     Analysis,
     Arm,
     Dosing,
-    Eligibility,
+    Endpoints,
     Minimisation,
     PregnancyPrevention,
     Randomisation,
     Safety,
-    Stratum,
     Trial,
     VisitSpec,
 )
 from trials.rules.toml_lines import KeyPath
 
 
-class Finding(NamedTuple):
-    key: KeyPath
-    rule: str
-    message: str
-
-
 LARGEST_BLOCK = 200
 LARGEST_RATIO = 100
 """Bounds of what is sensible; they also keep the arithmetic of a minimisation below 2^63."""
 
-Check = Callable[..., Iterator[Finding]]
+PROGRESSION = "PD"
 
 
 def findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
@@ -43,15 +44,6 @@ def findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
     for needed, check in CHECKS:
         if all(name in sections for name in needed):
             yield from check(*(sections[name] for name in needed))
-
-
-def _repeated(rows: Iterable[Any], table: KeyPath) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for index, row in enumerate(rows):
-        if row.code in seen:
-            key = (*table, index, "code")
-            yield Finding(key, "code_repeated", f"the code {row.code!r} is used twice")
-        seen.add(row.code)
 
 
 def _rising(values: Sequence[Any], key: KeyPath) -> Iterator[Finding]:
@@ -66,7 +58,7 @@ def trial_findings(trial: Trial) -> Iterator[Finding]:
 
 
 def arm_findings(arms: Sequence[Arm]) -> Iterator[Finding]:
-    yield from _repeated(arms, ("arms",))
+    yield from repeated(arms, ("arms",))
     if sum(arm.control for arm in arms) != 1:
         yield Finding(("arms",), "one_control_arm", "exactly one arm is the control")
     if not any(arm.active_drug for arm in arms):
@@ -121,7 +113,7 @@ def _block_findings(randomisation: Randomisation, smallest: int) -> Iterator[Fin
 
 def _minimisation_findings(minimisation: Minimisation, arms: int) -> Iterator[Finding]:
     table = ("randomisation", "minimisation")
-    yield from _repeated(minimisation.factors, (*table, "factors"))
+    yield from repeated(minimisation.factors, (*table, "factors"))
     if minimisation.probability.value * arms <= 1:
         message = f"must be more than 1/{arms}, which prefers no arm, and 1 at most"
         yield Finding((*table, "probability"), "probability_out_of_range", message)
@@ -167,55 +159,46 @@ def minimised_factor_findings(
             yield Finding(key, "factor_unknown", message)
 
 
-def strata_findings(strata: Sequence[Stratum], eligibility: Eligibility) -> Iterator[Finding]:
-    yield from _repeated(strata, ("strata",))
-    ordered = sorted(enumerate(strata), key=lambda item: item[1].mrd_at_least.value)
-    lowest, first = ordered[0]
-    if first.mrd_at_least.value != eligibility.mrd_minimum.value:
-        message = f"the lowest stratum must begin at the eligible minimum {_minimum(eligibility)}"
-        yield Finding(("strata", lowest, "mrd_at_least"), "strata_not_from_minimum", message)
-    for (low_index, low), (_, high) in pairwise(ordered):
-        yield from _seam(low_index, low, high)
-    highest, last = ordered[-1]
-    if last.mrd_below is not None:
-        message = "the highest stratum must have no upper bound"
-        yield Finding(("strata", highest, "mrd_below"), "strata_gap", message)
-
-
-def _minimum(eligibility: Eligibility) -> str:
-    return str(eligibility.mrd_minimum.value)
-
-
-def _seam(index: int, low: Stratum, high: Stratum) -> Iterator[Finding]:
-    begins = high.mrd_at_least.value
-    if low.mrd_below is None or low.mrd_below.value > begins:
-        message = f"{low.code} and {high.code} overlap from {begins}"
-        yield Finding(("strata", index, "mrd_below"), "strata_overlap", message)
-    elif low.mrd_below.value < begins:
-        message = f"no stratum holds {low.mrd_below.value} to {begins}"
-        yield Finding(("strata", index, "mrd_below"), "strata_gap", message)
-
-
-def eligibility_findings(eligibility: Eligibility) -> Iterator[Finding]:
-    yield from _repeated(eligibility.exclusions, ("eligibility", "exclusions"))
-    if eligibility.mrd_high.value <= eligibility.mrd_minimum.value:
-        message = "high MRD must lie above the eligible minimum"
-        yield Finding(("eligibility", "mrd_high"), "mrd_order", message)
-    days = eligibility.first_line_to_randomisation_days
-    if days.max < days.min:
-        key = ("eligibility", "first_line_to_randomisation_days", "max")
-        yield Finding(key, "range_reversed", "the largest value is below the smallest")
+def site_findings(factors: Sequence[Factor], randomisation: Randomisation) -> Iterator[Finding]:
+    yield from site_factor_findings(factors, randomisation.method)
 
 
 def ladder_findings(dosing: Dosing) -> Iterator[Finding]:
     yield from _rising(dosing.ladder_mg, ("dosing", "ladder_mg"))
-    if dosing.planned[0].dose_mg <= min(dosing.ladder_mg):
+    if dosing.fixed:
+        yield from _fixed_findings(dosing)
+    elif dosing.planned[0].dose_mg <= min(dosing.ladder_mg):
         message = f"no level lies below the first dose, {dosing.planned[0].dose_mg} mg"
         yield Finding(("dosing", "ladder_mg"), "ladder_without_way_down", message)
     for index, planned in enumerate(dosing.planned):
         if planned.dose_mg not in dosing.ladder_mg:
             key = ("dosing", "planned", index, "dose_mg")
             yield Finding(key, "dose_not_on_ladder", f"{planned.dose_mg} mg is not on the ladder")
+
+
+_OF_A_LADDER = (
+    "reduced_below_creatinine_clearance",
+    "reduced_dose_fraction",
+    "full_cycles_before_escalation",
+    "re_escalation_above_failed_level",
+)
+
+
+def _fixed_findings(dosing: Dosing) -> Iterator[Finding]:
+    if len(dosing.ladder_mg) > 1 or len(dosing.planned) > 1:
+        message = "a fixed dose has one level and one planned row: it is given or held"
+        yield Finding(("dosing", "ladder_mg"), "fixed_dose_has_steps", message)
+    for name in _OF_A_LADDER:
+        if getattr(dosing, name) is not None:
+            message = "a fixed dose is not raised or reduced"
+            yield Finding(("dosing", name), "fixed_dose_has_steps", message)
+
+
+def steps_findings(dosing: Dosing) -> Iterator[Finding]:
+    """Yield the keys that only a fixed dose may leave out, where they are missing."""
+    for name in () if dosing.fixed else _OF_A_LADDER:
+        if getattr(dosing, name) is None:
+            yield Finding(("dosing", name), "missing", "a dose with steps needs it")
 
 
 def plan_findings(dosing: Dosing) -> Iterator[Finding]:
@@ -264,13 +247,21 @@ def supply_findings(dosing: Dosing) -> Iterator[Finding]:
     if dosing.max_supply_days.value > dosing.cycle_days.value:
         message = "one supply must not last longer than a cycle"
         yield Finding(("dosing", "max_supply_days"), "supply_longer_than_cycle", message)
-    if dosing.min_creatinine_clearance.value > dosing.reduced_below_creatinine_clearance.value:
+    reduced = dosing.reduced_below_creatinine_clearance
+    if reduced is not None and dosing.min_creatinine_clearance.value > reduced.value:
         message = "the limit for holding lies above the limit for reducing"
         yield Finding(("dosing", "min_creatinine_clearance"), "renal_limits_reversed", message)
 
 
 def pregnancy_findings(policy: PregnancyPrevention, dosing: Dosing) -> Iterator[Finding]:
     table = "pregnancy_prevention"
+    if not policy.required:
+        return
+    if left_out := [*_left_out(policy)]:
+        yield from (
+            Finding((table, name), "missing", "the programme needs it") for name in left_out
+        )
+        return
     if policy.first_test_days.max < policy.first_test_days.min:
         message = "the largest value is below the smallest"
         yield Finding((table, "first_test_days", "max"), "range_reversed", message)
@@ -287,12 +278,27 @@ def pregnancy_findings(policy: PregnancyPrevention, dosing: Dosing) -> Iterator[
         yield Finding((table, "later_test_interval_days"), "interval_longer_than_cycle", message)
 
 
+def _left_out(policy: PregnancyPrevention) -> Iterator[str]:
+    for name, field in type(policy).model_fields.items():
+        if getattr(policy, name) is None:
+            yield field.alias or name
+
+
+def endpoint_findings(endpoints: Endpoints) -> Iterator[Finding]:
+    key = ("endpoints", "response", "categories")
+    categories = endpoints.response.categories
+    if len(set(categories)) < len(categories):
+        yield Finding(key, "choice_repeated", "a category is there twice")
+    if PROGRESSION not in categories:
+        yield Finding(key, "no_progression", f"{PROGRESSION} is missing: nobody could progress")
+
+
 def safety_findings(safety: Safety) -> Iterator[Finding]:
-    yield from _repeated(safety.soc_of_interest, ("safety", "soc_of_interest"))
+    yield from repeated(safety.soc_of_interest, ("safety", "soc_of_interest"))
 
 
 def visit_findings(visits: Sequence[VisitSpec], dosing: Dosing) -> Iterator[Finding]:
-    yield from _repeated(visits, ("visits",))
+    yield from repeated(visits, ("visits",))
     for index, visit in enumerate(visits):
         repeats = visit.every_cycles is not None
         if (visit.anchor == "cycle_day_1") != repeats or (visit.from_cycle is None) == repeats:
@@ -328,13 +334,17 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("randomisation", "arms"), randomisation_findings),
     (("randomisation", "trial"), list_length_findings),
     (("randomisation", "factors"), minimised_factor_findings),
-    (("strata", "eligibility"), strata_findings),
-    (("eligibility",), eligibility_findings),
+    (("screening",), screening_findings),
+    (("eligibility", "screening"), eligibility_findings),
+    (("factors", "screening", "eligibility"), factor_findings),
+    (("factors", "randomisation"), site_findings),
     (("dosing",), ladder_findings),
+    (("dosing",), steps_findings),
     (("dosing",), plan_findings),
     (("dosing",), modification_findings),
     (("dosing",), supply_findings),
     (("pregnancy_prevention", "dosing"), pregnancy_findings),
+    (("endpoints",), endpoint_findings),
     (("safety",), safety_findings),
     (("visits", "dosing"), visit_findings),
     (("analysis", "arms", "trial"), analysis_findings),

@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from trials.rules.protocol.consistency import Finding, findings
+from trials.rules.protocol.consistency import findings
+from trials.rules.protocol.finding import Finding
 from trials.rules.protocol.sections import Protocol
 from trials.rules.toml_lines import KeyPath, key_lines, nearest_line
 

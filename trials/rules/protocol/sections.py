@@ -8,16 +8,19 @@ unit is in the key and one source covers the row.
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from trials.rules.protocol.eligibility import Eligibility
+from trials.rules.protocol.factors import Factor, Stratum, strata_of
+from trials.rules.protocol.screening import DERIVED, Screening, Variable
 from trials.rules.protocol.sourced import (
     Cells,
     Claim,
     Clearance,
     Code,
-    Codes,
     DayCount,
     DayRange,
     Days,
@@ -28,7 +31,7 @@ from trials.rules.protocol.sourced import (
     Part,
     Positive,
     Probability,
-    Residue,
+    ShortCode,
     Sourced,
     Text,
     Version,
@@ -36,16 +39,12 @@ from trials.rules.protocol.sourced import (
 )
 
 
-Marker = Literal["ighv_unmutated", "tp53_mutated", "del17p"]
 Response = Literal["CR", "CRi", "nPR", "PR", "SD", "PD"]
 Assessor = Literal["independent_review", "investigator"]
 Country = Annotated[str, Field(strict=True, pattern=r"^[A-Z]{2}$")]
-ShortCode = Annotated[str, Field(strict=True, pattern=r"^[A-Z][A-Z0-9]{0,7}$")]
 SourcedDay = Sourced[date, Literal["day"]]
 SourcedVersion = Sourced[Version, Literal["version"]]
 Months = Sourced[Annotated[tuple[Whole, ...], Field(min_length=1)], Literal["months"]]
-Markers = Sourced[Annotated[tuple[Marker, ...], Field(min_length=1)], Literal["code"]]
-Responses = Sourced[Annotated[tuple[Response, ...], Field(min_length=1)], Literal["code"]]
 Ladder = Sourced[Annotated[tuple[Dose, ...], Field(min_length=1)], Literal["mg"]]
 BlockSizes = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["subjects"]]
 BlockWeights = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["shares"]]
@@ -110,58 +109,26 @@ class Randomisation(Part):
         return stated.value if stated else (1,) * len(self.block_sizes)
 
 
-class Stratum(Part):
-    """Subjects with ``mrd_at_least <= MRD < mrd_below``; no upper bound when it is missing."""
-
-    code: ShortCode
-    label: Text
-    mrd_at_least: Residue
-    mrd_below: Residue | None = None
-
-
-class Exclusion(Claim):
-    code: Code
-    label: Text
-
-
-class Eligibility(Part):
-    min_age: Sourced[Whole, Literal["years"]]
-    mrd_high: Residue
-    mrd_minimum: Residue
-    min_first_line_cycles: Sourced[Whole, Literal["cycles"]]
-    first_line_to_randomisation_days: DayRange
-    max_ecog: Sourced[Annotated[int, Field(strict=True, ge=0, le=4)], Literal["ECOG grade"]]
-    min_anc: Cells
-    min_platelets: Cells
-    min_creatinine_clearance: Clearance
-    sourced_markers: Markers = Field(alias="high_risk_markers")
-    sourced_responses: Responses = Field(alias="accepted_responses")
-    sourced_regimens: Codes = Field(alias="regimens")
-    exclusions: tuple[Exclusion, ...]
-
-    @property
-    def high_risk_markers(self) -> tuple[Marker, ...]:
-        return self.sourced_markers.value
-
-    @property
-    def accepted_responses(self) -> tuple[Response, ...]:
-        return self.sourced_responses.value
-
-    @property
-    def regimens(self) -> tuple[str, ...]:
-        return self.sourced_regimens.value
-
-
 class PlannedDose(Claim):
     """The dose of cycles ``from_cycle`` to ``to_cycle``, both included; without end if missing.
 
-    Under a condition that does not hold, the last dose without one is kept.
+    Under a condition that does not hold or is not known, the last dose without one is kept.
     """
 
     from_cycle: Positive
     to_cycle: Positive | None = None
     dose_mg: Dose
-    condition: Literal["mrd_positive"] | None = None
+    condition: Code | None = None
+
+
+def unless_fixed() -> Any:
+    """A key that a fixed dose has no use for; ``consistency`` asks for it otherwise."""
+    return Field(default=None)
+
+
+def when_required(*, alias: str | None = None) -> Any:
+    """A key that is missing only where no programme applies; ``consistency`` sees to it."""
+    return Field(default=None, alias=alias)
 
 
 class Modification(Claim):
@@ -178,6 +145,10 @@ class Modification(Claim):
 
 
 class Dosing(Part):
+    """``drug`` is what a kit may hold, in words that hide the arm. A fixed dose has one level."""
+
+    drug: Text
+    fixed: Annotated[bool, Field(strict=True)]
     cycle_days: Days
     sourced_ladder: Ladder = Field(alias="ladder_mg")
     planned: Annotated[tuple[PlannedDose, ...], Field(min_length=1)]
@@ -185,12 +156,14 @@ class Dosing(Part):
     start_anc: Cells
     start_platelets: Cells
     min_creatinine_clearance: Clearance
-    reduced_below_creatinine_clearance: Clearance
-    reduced_dose_fraction: Sourced[Fraction, Literal["fraction of the planned dose"]]
-    full_cycles_before_escalation: Sourced[Positive, Literal["cycles"]]
+    reduced_below_creatinine_clearance: Clearance = unless_fixed()
+    reduced_dose_fraction: Sourced[Fraction, Literal["fraction of the planned dose"]] = (
+        unless_fixed()
+    )
+    full_cycles_before_escalation: Sourced[Positive, Literal["cycles"]] = unless_fixed()
     re_escalation_above_failed_level: Sourced[
         Annotated[bool, Field(strict=True)], Literal["permission"]
-    ]
+    ] = unless_fixed()
     max_interruption_days: Days
     max_supply_days: Days
     early_refill_days: Days
@@ -203,23 +176,25 @@ class Dosing(Part):
 
 
 class PregnancyPrevention(Part):
+    """Where ``required`` is false nothing else is read, and the gate asks nothing."""
+
     required: Annotated[bool, Field(strict=True)]
-    menopause_months: Sourced[Positive, Literal["months"]]
-    test_sensitivity_miu_ml: Sourced[Dose, Literal["mIU/mL"]]
-    first_test_days: DayRange
-    second_test_hours: Hours
-    weekly_test_days: Days
-    weekly_test_interval_days: Days
-    later_test_interval_days: Days
-    irregular_test_interval_days: Days
-    later_test_hours: Hours
-    contraception_lead_days: Days
-    prescription_valid_days: Days
-    counselling_interval_days: Days
-    female_after_stop_days: Days
-    male_after_stop_days: Days
-    blood_donation_after_stop_days: Days
-    sourced_acknowledgement: SourcedVersion = Field(alias="acknowledgement_version")
+    menopause_months: Sourced[Positive, Literal["months"]] = when_required()
+    test_sensitivity_miu_ml: Sourced[Dose, Literal["mIU/mL"]] = when_required()
+    first_test_days: DayRange = when_required()
+    second_test_hours: Hours = when_required()
+    weekly_test_days: Days = when_required()
+    weekly_test_interval_days: Days = when_required()
+    later_test_interval_days: Days = when_required()
+    irregular_test_interval_days: Days = when_required()
+    later_test_hours: Hours = when_required()
+    contraception_lead_days: Days = when_required()
+    prescription_valid_days: Days = when_required()
+    counselling_interval_days: Days = when_required()
+    female_after_stop_days: Days = when_required()
+    male_after_stop_days: Days = when_required()
+    blood_donation_after_stop_days: Days = when_required()
+    sourced_acknowledgement: SourcedVersion = when_required(alias="acknowledgement_version")
 
     @property
     def acknowledgement_version(self) -> str:
@@ -268,7 +243,15 @@ class Endpoint(Claim):
     assessor: Assessor | None = None
 
 
+class ResponseScale(Claim):
+    """How response is told: by which criteria, in which of their categories."""
+
+    criteria: Text
+    categories: Annotated[tuple[Response, ...], Field(min_length=2)]
+
+
 class Endpoints(Part):
+    response: ResponseScale
     primary: Endpoint
     secondary: tuple[Endpoint, ...] = ()
 
@@ -330,8 +313,9 @@ class Protocol(Part):
     trial: Trial
     arms: Annotated[tuple[Arm, ...], Field(min_length=2)]
     randomisation: Randomisation
-    strata: Annotated[tuple[Stratum, ...], Field(min_length=1)]
+    factors: Annotated[tuple[Factor, ...], Field(max_length=8)]
     consent: ConsentForm | None = None
+    screening: Screening
     eligibility: Eligibility
     dosing: Dosing
     pregnancy_prevention: PregnancyPrevention
@@ -339,3 +323,13 @@ class Protocol(Part):
     visits: Annotated[tuple[VisitSpec, ...], Field(min_length=1)]
     endpoints: Endpoints
     analysis: Analysis
+
+    @cached_property
+    def strata(self) -> tuple[Stratum, ...]:
+        """Every combination of the factors' levels, the site aside."""
+        return strata_of(self.factors)
+
+    @cached_property
+    def variables(self) -> dict[str, Variable]:
+        """What criteria and factors may ask about, by code: derived first, then as screened."""
+        return DERIVED | {variable.code: variable for variable in self.screening.variables}

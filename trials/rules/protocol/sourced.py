@@ -9,22 +9,24 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 Flag = Literal["published", "assumed"]
 
 
-def _not_text(value: object) -> object:
+def not_text(value: object) -> object:
+    """Return a value that is written as a number. Raises ``ValueError`` for any other."""
     if isinstance(value, str | bool | float):
         raise ValueError("a number is written bare, not as text, true or false")
     return value
 
 
 Text = Annotated[str, Field(strict=True, min_length=1)]
+ShortCode = Annotated[str, Field(strict=True, pattern=r"^[A-Z][A-Z0-9]{0,7}$")]
 Code = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Version = Annotated[str, Field(strict=True, pattern=r"^\d+(\.\d+)*$")]
 Whole = Annotated[int, Field(strict=True, ge=0, le=100_000)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 DayCount = Annotated[int, Field(strict=True, ge=0, le=3_660)]
-Number = Annotated[Decimal, BeforeValidator(_not_text), Field(ge=0, le=10_000)]
-Fraction = Annotated[Decimal, BeforeValidator(_not_text), Field(gt=0, lt=1)]
-Probability = Annotated[Decimal, BeforeValidator(_not_text), Field(gt=0, le=1, decimal_places=4)]
-Dose = Annotated[Decimal, BeforeValidator(_not_text), Field(gt=0, le=10_000)]
+Number = Annotated[Decimal, BeforeValidator(not_text), Field(ge=0, le=10_000)]
+Fraction = Annotated[Decimal, BeforeValidator(not_text), Field(gt=0, lt=1)]
+Probability = Annotated[Decimal, BeforeValidator(not_text), Field(gt=0, le=1, decimal_places=4)]
+Dose = Annotated[Decimal, BeforeValidator(not_text), Field(gt=0, le=10_000)]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -63,5 +65,3 @@ DayRange = SourcedRange[DayCount, Literal["days"]]
 Hours = Sourced[Positive, Literal["hours"]]
 Cells = Sourced[Number, Literal["10^9/L"]]
 Clearance = Sourced[Number, Literal["mL/min"]]
-Residue = Sourced[Fraction, Literal["fraction of leukocytes"]]
-Codes = Sourced[Annotated[tuple[Code, ...], Field(min_length=1)], Literal["code"]]
