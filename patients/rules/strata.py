@@ -7,23 +7,19 @@ from trials.rules.protocol import Factor, Level, Value, stratum_code_of
 
 
 def levels_of(values: Mapping[str, Value], factors: Sequence[Factor]) -> dict[str, str]:
-    """Return the level of each factor, by their codes; the site's level is not among them.
+    """Return the level of each factor, by their codes.
 
     A lower bound belongs to its level, an upper bound to the next one.
 
     Raises ``ValueError`` if no level holds a value, or it is not known: such a subject is not
     eligible.
     """
-    return {
-        factor.code: _level(factor, values.get(factor.variable)).code
-        for factor in factors
-        if not factor.is_site
-    }
+    return {factor.code: _level(factor, values.get(factor.variable)).code for factor in factors}
 
 
 def stratum_code(levels: Mapping[str, str], factors: Sequence[Factor]) -> str:
-    """Return the code of the stratum that levels make together; the site makes none."""
-    return stratum_code_of([levels[factor.code] for factor in factors if not factor.is_site])
+    """Return the code of the stratum that levels make together, those of other factors aside."""
+    return stratum_code_of([levels[factor.code] for factor in factors])
 
 
 def _level(factor: Factor, value: Value) -> Level:

@@ -168,7 +168,8 @@ def randomise_subject(
     reason, and what ``allocate`` raises.
     """
     subject = subject_for(by, subject_id, Permission.RANDOMISE, at=at, on=randomised_on)
-    screening = Screening.objects.filter(subject=subject).order_by("recorded_at").last()
+    screenings = Screening.objects.filter(subject=subject).select_related("protocol_version")
+    screening = screenings.order_by("recorded_at").last()
     facts = RandomisationFacts(
         randomised_on=randomised_on,
         values=screened_values(screening) if screening else {},

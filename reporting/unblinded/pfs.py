@@ -22,7 +22,7 @@ from reporting.documents.pfs_report import (
 from reporting.errors import ReportRefused
 from trials.models import Trial, User
 from trials.permissions import Permission, authorise
-from trials.rules.protocol import Claim, Protocol, Sourced, recorded_factors
+from trials.rules.protocol import Claim, Protocol, Sourced
 from trials.services.unblinding import arms_for_report
 
 
@@ -153,7 +153,7 @@ def _settings(protocol: Protocol, dataset: PfsDataset) -> AnalysisSettings:
 
 def _stratum_label(protocol: Protocol) -> str | None:
     """Return what the strata are called; nothing if the analysis, or the trial, has none."""
-    labels = [factor.label for factor in recorded_factors(protocol.factors)]
+    labels = [factor.label for factor in protocol.factors]
     return " and ".join(labels) if protocol.analysis.stratified_by == "stratum" and labels else None
 
 

@@ -1,7 +1,7 @@
 """The protocol as data: read with ``load_protocol``, passed to the rules section by section."""
 
 from trials.rules.protocol.eligibility import Criterion, Eligibility, Exclusion, Test, Timing
-from trials.rules.protocol.factors import Factor, Level, Stratum, recorded_factors
+from trials.rules.protocol.factors import Factor, Level, Stratum
 from trials.rules.protocol.factors import code_of as stratum_code_of
 from trials.rules.protocol.loading import Problem, ProtocolInvalid, digest, load_protocol
 from trials.rules.protocol.screening import Screening, Value, Variable
@@ -67,6 +67,5 @@ __all__ = [
     "VisitSpec",
     "digest",
     "load_protocol",
-    "recorded_factors",
     "stratum_code_of",
 ]

@@ -9,13 +9,11 @@ from itertools import pairwise
 from math import gcd
 from typing import Any
 
-from trials.rules.protocol.factors import Factor
 from trials.rules.protocol.finding import Check, Finding, repeated
 from trials.rules.protocol.screening_consistency import (
     eligibility_findings,
     factor_findings,
     screening_findings,
-    site_factor_findings,
 )
 from trials.rules.protocol.sections import (
     Analysis,
@@ -157,10 +155,6 @@ def minimised_factor_findings(
             key = ("randomisation", "minimisation", "factors", index, "code")
             message = f"{factor.code!r} is neither a factor of the protocol nor the site"
             yield Finding(key, "factor_unknown", message)
-
-
-def site_findings(factors: Sequence[Factor], randomisation: Randomisation) -> Iterator[Finding]:
-    yield from site_factor_findings(factors, randomisation.method)
 
 
 def ladder_findings(dosing: Dosing) -> Iterator[Finding]:
@@ -337,7 +331,6 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("screening",), screening_findings),
     (("eligibility", "screening"), eligibility_findings),
     (("factors", "screening", "eligibility"), factor_findings),
-    (("factors", "randomisation"), site_findings),
     (("dosing",), ladder_findings),
     (("dosing",), steps_findings),
     (("dosing",), plan_findings),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trials.rules.protocol.screening import SITE, Answer, Bound
+from trials.rules.protocol.screening import Answer, Bound
 from trials.rules.protocol.sourced import Claim, Code, Part, ShortCode, Text
 
 
@@ -25,22 +25,18 @@ class Level(Part):
 
 
 class Factor(Claim):
-    """Levels of one variable. The factor ``site`` has the sites for levels and names none."""
+    """Levels of one variable. The site is no such factor: a minimisation balances it by itself."""
 
     code: Code
     label: Text
     variable: Code
     unit: Text | None = None
-    levels: Annotated[tuple[Level, ...], Field(max_length=20)] = ()
-
-    @property
-    def is_site(self) -> bool:
-        return self.code == SITE
+    levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=20)]
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """One combination of levels: ``levels`` holds the level of each factor but the site."""
+    """One combination of levels: ``levels`` holds the level of each factor, by their codes."""
 
     code: str
     label: str
@@ -53,13 +49,8 @@ def code_of(levels: Sequence[str]) -> str:
 
 
 def strata_of(factors: Sequence[Factor]) -> tuple[Stratum, ...]:
-    """Return every combination of levels, in the order of the file; the site makes no strata."""
-    return tuple(_combined(recorded_factors(factors)))
-
-
-def recorded_factors(factors: Sequence[Factor]) -> tuple[Factor, ...]:
-    """Return the factors whose level follows from what is recorded about the subject."""
-    return tuple(factor for factor in factors if not factor.is_site)
+    """Return every combination of levels, in the order of the file."""
+    return tuple(_combined(factors))
 
 
 def _combined(factors: Sequence[Factor]) -> Iterator[Stratum]:

@@ -11,7 +11,7 @@ from math import prod
 from typing import NamedTuple
 
 from trials.rules.protocol.eligibility import Criterion, Eligibility, Test, Timing
-from trials.rules.protocol.factors import Factor, Level, recorded_factors
+from trials.rules.protocol.factors import Factor, Level
 from trials.rules.protocol.finding import Finding, repeated
 from trials.rules.protocol.screening import (
     DERIVED,
@@ -197,31 +197,15 @@ def factor_findings(
     variables = variables_of(screening)
     for index, factor in enumerate(factors):
         key: KeyPath = ("factors", index)
-        if factor.is_site:
-            yield from _site_findings(factor, key)
-        elif not factor.levels:
-            yield Finding((*key, "levels"), "missing", "a factor has levels")
-        elif factor.variable not in variables:
+        if factor.code == SITE:
+            message = "only a minimisation balances sites, and needs no factor of the protocol"
+            yield Finding((*key, "code"), "code_reserved", message)
+        if factor.variable not in variables:
             yield _unknown(factor.variable, key)
         else:
             variable = variables[factor.variable]
             yield from _factor_findings(factor, variable, eligibility, key)
-    yield from _size_findings(recorded_factors(factors))
-
-
-def site_factor_findings(factors: Sequence[Factor], method: str) -> Iterator[Finding]:
-    """Yield a finding if sites are balanced by a method whose list they would have to be in."""
-    for index, factor in enumerate(factors):
-        if factor.is_site and method != "minimisation":
-            message = "only minimisation balances sites; a list is not stratified by them"
-            yield Finding(("factors", index, "code"), "site_needs_minimisation", message)
-
-
-def _site_findings(factor: Factor, key: KeyPath) -> Iterator[Finding]:
-    if factor.variable != SITE:
-        yield Finding((*key, "variable"), "site_is_reserved", "the factor site has no other")
-    if factor.levels:
-        yield Finding((*key, "levels"), "site_is_reserved", "the levels of site are the sites")
+    yield from _size_findings(factors)
 
 
 def _size_findings(factors: Sequence[Factor]) -> Iterator[Finding]:

@@ -326,7 +326,7 @@ class Protocol(Part):
 
     @cached_property
     def strata(self) -> tuple[Stratum, ...]:
-        """Every combination of the factors' levels, the site aside."""
+        """Every combination of the factors' levels."""
         return strata_of(self.factors)
 
     @cached_property
