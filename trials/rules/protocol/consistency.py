@@ -221,7 +221,7 @@ def _levels_up(dosing: Dosing, index: int) -> int:
 
 def modification_findings(dosing: Dosing) -> Iterator[Finding]:
     table: KeyPath = ("dosing", "modifications")
-    yield from _repeated(dosing.modifications, table)
+    yield from repeated(dosing.modifications, table)
     way_down = min(dosing.ladder_mg) < min(planned.dose_mg for planned in dosing.planned)
     for index, row in enumerate(dosing.modifications):
         held = row.action == "hold"
