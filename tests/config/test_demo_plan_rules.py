@@ -43,7 +43,8 @@ from patients.rules.eligibility import (
 )
 from patients.rules.partial_dates import PartialDate
 from patients.rules.response import Assessment, pfs
-from patients.rules.strata import stratum_of
+from patients.rules.screening import read_values
+from patients.rules.strata import levels_of, stratum_code
 from trials.rules.protocol import load_protocol
 from trials.rules.randomisation import list_problems
 
@@ -73,13 +74,12 @@ def bodies(steps, noun):
 
 
 def screened(subject):
-    body = dict(subject.screening.body)
-    measured = ("anc_10e9_l", "platelets_10e9_l", "creatinine_clearance_ml_min", "mrd_level")
-    facts = {name: Decimal(body.pop(name)) for name in measured}
-    exclusions = tuple(body.pop("exclusions"))
-    del body["assessed_on"], body["last_cycle_on"]
-    age = completed_years(subject.entry.body["year_of_birth"], subject.screened_on)
-    return EligibilityFacts(age=age, exclusions=exclusions, **facts, **body)
+    body, entered = subject.screening.body, subject.entry.body
+    values = read_values(body["values"], PROTOCOL.screening.variables)
+    age = completed_years(entered["year_of_birth"], subject.screened_on)
+    return EligibilityFacts(
+        {**values, "age": age, "sex": entered["sex"]}, tuple(body["exclusions"])
+    )
 
 
 def risk(subject, known):
@@ -159,28 +159,28 @@ def before(plan, noun):
 
 def test_exactly_the_randomised_are_eligible_and_everybody_else_has_one_reason(plan):
     for subject in plan.subjects:
-        reasons = ineligible_reasons(screened(subject), PROTOCOL.eligibility)
+        reasons = ineligible_reasons(screened(subject), PROTOCOL)
 
         assert len(reasons) == (0 if subject.eligible else 1)
 
 
 def test_the_stratum_of_everybody_randomised_is_the_data_sets(plan):
     for subject in plan.randomised():
-        level = Decimal(subject.screening.body["mrd_level"])
+        levels = levels_of(screened(subject).values, PROTOCOL.factors)
 
-        assert stratum_of(level, PROTOCOL.strata) == subject.stratum
+        assert stratum_code(levels, PROTOCOL.factors) == subject.stratum
 
 
 def test_everybody_may_be_randomised_on_the_planned_day(plan):
     for subject in plan.randomised():
         facts = RandomisationFacts(
             randomised_on=subject.randomisation.on,
-            last_cycle_on=day(subject.screening.body["last_cycle_on"]),
+            values=screened(subject).values,
             consent_active=subject.consent.on <= subject.randomisation.on,
             eligible=True,
         )
 
-        assert randomisation_blocks(facts, PROTOCOL.eligibility) == ()
+        assert randomisation_blocks(facts, PROTOCOL) == ()
 
 
 def test_the_protocol_allows_the_list(plan):
