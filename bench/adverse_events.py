@@ -79,7 +79,7 @@ def _prepare(home: Path) -> tuple[list[Subject], study.Keys, str]:
         at=timezone.now(),
     )
     code = plan.sites[0].code
-    by, day = User.objects.get(username=f"system-{code}"), date(2014, 1, 6)
+    by, day = User.objects.get(username=f"system-{plan.trial}-{code}"), date(2014, 1, 6)
     subjects = [
         enrol_subject(
             trial=plan.trial, site=code, year_of_birth=1950, sex="male",

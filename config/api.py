@@ -27,7 +27,7 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         case Http404() | ObjectDoesNotExist():
             body = problem(status=404, code="not_found", title="There is no such record")
         case PermissionDenied() | exceptions.PermissionDenied():
-            body = _one(403, "not_your_role", "Your role does not allow this", str(error))
+            body = _one(403, *_forbidden(error), str(error))
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
             body = _one(401, "not_logged_in", "Log in, or send a valid access token", str(error))
             headers["WWW-Authenticate"] = 'Bearer realm="vigil"'
@@ -52,6 +52,12 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
 
 def _one(code: int, name: str, title: str, detail: str) -> dict[str, Any]:
     return problem(status=code, code=name, title=title, reasons=[{"code": name, "detail": detail}])
+
+
+def _forbidden(error: Exception) -> tuple[str, str]:
+    if getattr(error, "default_code", "") == "scope_missing":
+        return "scope_missing", "The access token does not allow this"
+    return "not_your_role", "Your role does not allow this"
 
 
 def _title(error: exceptions.APIException) -> str:

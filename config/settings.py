@@ -72,6 +72,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "oauth2_provider",
     "rest_framework",
     "drf_spectacular",
@@ -97,6 +102,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "config.readers.ReadsAsWhoIsLoggedIn",
+    "allauth.account.middleware.AccountMiddleware",
+    "trials.log_in.middleware.SessionRules",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -137,9 +144,70 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTH_PASSWORD_VALIDATORS.append(
+    {
+        "NAME": "trials.log_in.passwords.NotUsedBefore",
+        "OPTIONS": {"remembered": env.number("VIGIL_PASSWORDS_REMEMBERED", 5)},  # type: ignore[dict-item]  # stubs: str only
+    }
+)
 AUTH_PASSWORD_VALIDATORS[1]["OPTIONS"] = {"min_length": 12}  # type: ignore[assignment]  # stubs: str only
-LOGIN_URL = "admin:login"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = env.number("VIGIL_SESSION_SECONDS", 8 * 3600)
+VIGIL_IDLE_SECONDS = env.number("VIGIL_IDLE_SECONDS", 30 * 60)
+VIGIL_LOCK_FAILURES = env.number("VIGIL_LOCK_FAILURES", 5)
+VIGIL_LOCK_ADDRESS_FAILURES = env.number("VIGIL_LOCK_ADDRESS_FAILURES", 50)
+VIGIL_LOCK_SECONDS = env.number("VIGIL_LOCK_SECONDS", 15 * 60)
+VIGIL_MFA_REQUIRED = env.flag("VIGIL_MFA_REQUIRED", default=PRODUCTION)
+VIGIL_BEHIND_PROXY = env.flag("VIGIL_BEHIND_PROXY", default=False)
+ACCOUNT_ADAPTER = "trials.log_in.adapters.Accounts"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True  # until the session's own end, which the browser cannot put off
+ACCOUNT_RATE_LIMITS = False  # counted in the database: trials/services/log_ins.py
+ACCOUNT_FORMS = {
+    "login": "trials.log_in.forms.LogIn",
+    "change_password": "trials.log_in.forms.ChangePassword",
+}
+MFA_ADAPTER = "trials.log_in.adapters.SecondFactors"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_RATE_LIMITS = False
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
+MFA_FORMS = {
+    "authenticate": "trials.log_in.forms.SecondStep",
+    "authenticate_webauthn": "trials.log_in.forms.SecondStepByPasskey",
+    "reauthenticate": "trials.log_in.forms.ConfirmByCode",
+}
+OIDC_PROVIDER = "sign-on"
+VIGIL_OIDC_NAME = env.text("VIGIL_OIDC_NAME", "Single sign-on")
+_oidc_issuer = env.text("VIGIL_OIDC_ISSUER", "")
+OIDC_PROVIDER_ON = bool(_oidc_issuer)
+if PRODUCTION and OIDC_PROVIDER_ON and not _oidc_issuer.startswith("https://"):
+    raise ImproperlyConfigured("VIGIL_OIDC_ISSUER must begin with https://")
+SOCIALACCOUNT_ADAPTER = "trials.log_in.adapters.SignOn"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # the recorded subject binds, never an address
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": OIDC_PROVIDER,
+                "name": VIGIL_OIDC_NAME,
+                "client_id": env.text("VIGIL_OIDC_CLIENT_ID", None if OIDC_PROVIDER_ON else ""),
+                "secret": env.text("VIGIL_OIDC_CLIENT_SECRET", None if OIDC_PROVIDER_ON else ""),
+                "settings": {"server_url": _oidc_issuer, "fetch_userinfo": False},
+            }
+        ]
+        if OIDC_PROVIDER_ON
+        else [],
+    }
+}
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 RFC_9700 = (  # the OAuth 2.0 security practice, all of it; tokens are stored as digests
@@ -153,12 +221,20 @@ RFC_9700 = (  # the OAuth 2.0 security practice, all of it; tokens are stored as
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME",
     "REFRESH_TOKEN_REUSE_PROTECTION",
 )
+OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"
 OAUTH2_PROVIDER = {
     **dict.fromkeys(RFC_9700, True),
     "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
     "ACCESS_TOKEN_EXPIRE_SECONDS": env.number("VIGIL_TOKEN_SECONDS", 3600),
-    "SCOPES": {"site": "Submit and read the records of one's own sites"},
-    "DEFAULT_SCOPES": ["site"],
+    "SCOPES": {
+        "read": "Read records of one's own sites, reports and events",
+        "submit": "Submit and correct what happened to subjects",
+        "randomise": "Randomise subjects",
+        "dispense": "Dispense study drug",
+        "manage": "Everything else that changes a trial: lists, supplies, clients, reports",
+    },
+    "SCOPES_BACKEND_CLASS": "trials.api.scopes.ClientScopes",
+    "OAUTH2_VALIDATOR_CLASS": "trials.api.authentication.Clients",
 }
 
 # --- HTTPS ----------------------------------------------------------------------------------
@@ -166,9 +242,7 @@ OAUTH2_PROVIDER = {
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
-SECURE_PROXY_SSL_HEADER = (
-    ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("VIGIL_BEHIND_PROXY", default=False) else None
-)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if VIGIL_BEHIND_PROXY else None
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 CSRF_TRUSTED_ORIGINS = env.words("VIGIL_ORIGINS")
 X_FRAME_OPTIONS = "DENY"
@@ -181,7 +255,10 @@ REST_FRAMEWORK = {
         "trials.api.authentication.SiteSystem",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "trials.api.scopes.InScope",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["events.api.parsers.StrictJson"],
     "DEFAULT_PAGINATION_CLASS": "events.api.paging.Pages",
@@ -319,6 +396,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["trials.admin_site.stylesheet"],
     "SIDEBAR": {"show_search": False, "navigation": "trials.admin_site.navigation"},
+    "ACCOUNT": {"navigation": "trials.admin_site.own_menu"},
     "DASHBOARD_CALLBACK": "reporting.dashboard.context_for",
     "COLORS": {
         "base": {

@@ -14,6 +14,7 @@ handler500 = "config.pages.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", include("trials.log_in.urls")),  # before the admin's own log-in
     path("", include("config.admin_urls")),
     path("oauth/token", TokenView.as_view(), name="token"),
     path("oauth/revoke", RevokeTokenView.as_view(), name="revoke"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.test import Client
 from django.utils import timezone
@@ -20,6 +21,7 @@ from dosing.models import (
     PregnancyTest,
     TreatmentEnd,
 )
+from events.acting import as_system
 from patients.models import (
     AdverseEvent,
     Consent,
@@ -34,13 +36,14 @@ from patients.models import (
     Visit,
 )
 from tests.factories import BLOCK, TODAY, Study
-from trials.models import Allocation, User
+from trials.models import Allocation, MachineClient, Trial, User
 from trials.permissions import Role
 
 
 API = "/api/v1"
 PROBLEM = "application/problem+json"
 DAY = TODAY.isoformat()
+ALL_SCOPES = list(settings.OAUTH2_PROVIDER["SCOPES"])
 _numbers = itertools.count(1)
 
 
@@ -54,6 +57,19 @@ def application_of(machine: User) -> tuple[str, str]:
         authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
         client_secret=secret,
     )
+    trials = Trial.objects.order_by("created_at")
+    with as_system():
+        MachineClient.objects.create(
+            trial=trials.filter(pk__in=machine.role_assignments.values("trial")).first()
+            or trials.get(),
+            user=machine,
+            application=made,
+            name=f"{machine.username} {next(_numbers)}",
+            scopes=ALL_SCOPES,
+            expires_on=timezone.now().date() + timedelta(days=30),
+            given_by=machine,
+            given_at=timezone.now(),
+        )
     return made.client_id, secret
 
 
@@ -65,7 +81,7 @@ def token_of(machine: User, *, lasts: timedelta = timedelta(hours=1)) -> str:
         application=Application.objects.get(client_id=client_id),
         token=token,
         expires=timezone.now() + lasts,
-        scope="site",
+        scope=" ".join(ALL_SCOPES),
     )
     return token
 

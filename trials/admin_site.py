@@ -5,11 +5,12 @@ Nothing is registered here that is not ours: token secrets, groups and Django's 
 
 from typing import Any, cast
 
+from allauth.account.adapter import get_adapter
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, reverse
-from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from trials.models import Site, User
@@ -36,22 +37,24 @@ def may_at(user: User, permission: Permission, site: Site) -> bool:
     )
 
 
-class LogIn(AuthenticationForm):
-    """Lets in whom the site lets in. Whoever has no role hears what a wrong password hears."""
-
-    error_messages = {
-        "invalid_login": "Please enter a correct user name and password. Both are case-sensitive.",
-    }
-
-    def confirm_login_allowed(self, user: Any) -> None:
-        if not may_enter(user):
-            raise self.get_invalid_login_error()
-
-
 class VigilSite(UnfoldAdminSite):
-    login_form = LogIn
     index_title = "Trial"
-    logout_template = "admin/vigil/logged_out.html"
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Answer with the one door of people: no way here leads past the second factor."""
+        from trials.log_in.views import LogInPage
+
+        return LogInPage.as_view()(request)
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """End the session, when asked by a form of ours."""
+        if request.method == "POST":
+            get_adapter(request).logout(request)
+        context = {"site_title": self.site_title}
+        return TemplateResponse(request, "admin/vigil/logged_out.html", context)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return redirect("account_change_password")
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
@@ -62,7 +65,7 @@ class VigilSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Return Unfold's addresses without the one that answers about any row of any table."""
-        dropped = {"view_on_site"}
+        dropped = {"view_on_site", "password_change_done"}
         return [url for url in super().get_urls() if getattr(url, "name", "") not in dropped]
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> Any:
@@ -110,7 +113,10 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("trials.site", "home_health", "Sites"),
             ("trials.protocolversion", "description", "Protocol versions"),
+            ("trials.user", "person", "People and log-ins"),
             ("trials.roleassignment", "badge", "Roles"),
+            ("trials.loginrecord", "login", "Log-ins"),
+            ("trials.machineclient", "key", "Site systems' clients"),
             ("events.delivery", "outbox", "Deliveries"),
             ("django_celery_beat.periodictask", "schedule", "Schedules"),
         ),
@@ -132,6 +138,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     return groups
+
+
+def own_menu(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return what stands under one's own name."""
+    return [{"title": "Security", "link": reverse("mfa_index")}]
 
 
 def stylesheet(request: HttpRequest) -> str:

@@ -36,3 +36,13 @@ class NoVersionInForce(Refused):
 class AmendmentRefused(Refused):
     code = "amendment_refused"
     title = "The protocol version was not taken"
+
+
+class AccountRefused(Refused):
+    code = "account_refused"
+    title = "The account was not changed"
+
+
+class ClientRefused(Refused):
+    code = "client_refused"
+    title = "The client's credentials were not changed"

@@ -4,17 +4,17 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import transaction
-from oauth2_provider.models import Application
 
 from config.demo.steps import Plan
+from trials.api.scopes import Scope
 from trials.models import Site, Trial, User
 from trials.permissions import Role
+from trials.services.clients import give_client, give_site_client
 from trials.services.setup import add_site, create_trial, give_role
 
 
@@ -34,6 +34,7 @@ PEOPLE: tuple[tuple[str, Role, str], ...] = (
     ("committee", Role.COMMITTEE_MEMBER, "monitoring committee: reads by arm"),
     ("auditor", Role.AUDITOR, "reads everything blinded, and all history"),
 )
+OWN_CLIENTS = ("statistician", "supplier", "safety-officer")
 AT_FIRST_SITE = {Role.COORDINATOR, Role.INVESTIGATOR, Role.PHARMACIST}
 
 
@@ -43,14 +44,15 @@ class OtherReplay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How the demo logs in: one password for people, a secret for each client."""
+    """How the demo logs in: one password for people, an id and a secret for each client."""
 
     password: str
     input_digest: str
-    clients: dict[str, str]
+    clients: dict[str, Credentials]
 
     def credentials(self, name: str) -> Credentials:
-        return f"demo-{name}", self.clients[name]
+        client_id, secret = self.clients[name]
+        return client_id, secret
 
 
 def input_digest(*texts: str) -> str:
@@ -72,24 +74,16 @@ def set_up(plan: Plan, *, protocol_text: str, digest: str, keys_path: Path, at: 
         )
     if exists and keys is not None:
         return keys
-    keys = Keys(
-        password=f"vigil-{secrets.token_hex(5)}",
-        input_digest=digest,
-        clients={name: secrets.token_urlsafe(24) for name in _client_names(plan)},
-    )
-    _write(keys_path, keys)
+    password = f"vigil-{secrets.token_hex(5)}"
     with transaction.atomic():
-        _create(plan, protocol_text, keys, at)
+        clients = _create(plan, protocol_text, password, at)
+        keys = Keys(password=password, input_digest=digest, clients=clients)
+        _write(keys_path, keys)
     return keys
 
 
-def _client_names(plan: Plan) -> Iterator[str]:
-    yield from (site.code for site in plan.sites)
-    yield from ("statistician", "supplier", "safety-officer")
-
-
-def _create(plan: Plan, protocol_text: str, keys: Keys, at: datetime) -> None:
-    people = {name: _person(name, role, keys.password) for name, role, _ in PEOPLE}
+def _create(plan: Plan, protocol_text: str, password: str, at: datetime) -> dict[str, Credentials]:
+    people = {name: _person(name, role, password) for name, role, _ in PEOPLE}
     admin = people["administrator"]
     trial = create_trial(
         protocol_text=protocol_text, conduct=Trial.Conduct.REPLAY, administrator=admin, at=at
@@ -112,14 +106,31 @@ def _create(plan: Plan, protocol_text: str, keys: Keys, at: datetime) -> None:
         if name != "administrator":
             place = first if role in AT_FIRST_SITE else None
             _give(people[name], trial, place, role, admin, at)
-    for code, site in sites.items():
-        system = User(username=f"system-{code}", is_machine=True)
-        system.set_unusable_password()
-        system.save()
-        _give(system, trial, site, Role.SITE_SYSTEM, admin, at)
-        _client(code, system, keys)
-    for name in ("statistician", "supplier", "safety-officer"):
-        _client(name, people[name], keys)
+    last_day = at.date() + timedelta(days=365)
+    clients = {
+        code: give_site_client(
+            site=site,
+            name=f"Demo client {code}",
+            scopes=[Scope.READ, Scope.SUBMIT, Scope.RANDOMISE, Scope.DISPENSE],
+            by=admin,
+            expires_on=last_day,
+            at=at,
+        )
+        for code, site in sites.items()
+    }
+    for name in OWN_CLIENTS:
+        clients[name] = give_client(
+            trial=trial,
+            user=people[name],
+            name=f"Demo client {name}",
+            scopes=[Scope.READ, Scope.MANAGE],
+            by=people[name],
+            expires_on=last_day,
+            at=at,
+        )
+    return {
+        name: (client.application.client_id, secret) for name, (client, secret) in clients.items()
+    }
 
 
 def _person(name: str, role: Role, password: str) -> User:
@@ -134,18 +145,6 @@ def _person(name: str, role: Role, password: str) -> User:
 
 def _give(user: User, trial: Trial, site: Site | None, role: Role, by: User, at: datetime) -> None:
     give_role(user=user, trial_id=trial.pk, site=site, role=role, by=by, at=at)
-
-
-def _client(name: str, user: User, keys: Keys) -> None:
-    client_id, secret = keys.credentials(name)
-    Application.objects.create(
-        name=f"Demo client {name}",
-        user=user,
-        client_id=client_id,
-        client_secret=secret,
-        client_type=Application.CLIENT_CONFIDENTIAL,
-        authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
-    )
 
 
 def _read(path: Path) -> Keys | None:

@@ -57,10 +57,41 @@ MEANINGS = {
     "VIGIL_STATIC_ROOT": Meaning(
         "Where `collectstatic` puts files.", default="`staticfiles` in the checkout"
     ),
-    "VIGIL_SESSION_SECONDS": Meaning("How long a log-in to the web admin lasts."),
+    "VIGIL_SESSION_SECONDS": Meaning(
+        "The longest time a log-in to the web admin lasts, however much is done in it."
+    ),
+    "VIGIL_IDLE_SECONDS": Meaning("After how long without a request a log-in ends."),
+    "VIGIL_MFA_REQUIRED": Meaning(
+        "Whether everybody needs a second factor. Who has none yet reaches only the pages where it "
+        "is added.",
+        default="true in production, otherwise false",
+    ),
+    "VIGIL_LOCK_FAILURES": Meaning("How many failed attempts under one user name lock it."),
+    "VIGIL_LOCK_ADDRESS_FAILURES": Meaning(
+        "How many failed attempts from one address, under any names, lock the address."
+    ),
+    "VIGIL_LOCK_SECONDS": Meaning(
+        "How long a lock lasts, and how close together failed attempts must be to count."
+    ),
+    "VIGIL_PASSWORDS_REMEMBERED": Meaning(
+        "How many passwords before the present one may not be chosen again."
+    ),
+    "VIGIL_OIDC_ISSUER": Meaning(
+        "The OpenID Connect provider for single sign-on, as `https://id.example/realm`; its "
+        "`/.well-known/openid-configuration` is read. Without it there is no single sign-on.",
+        default="none",
+    ),
+    "VIGIL_OIDC_NAME": Meaning("What the button of the single sign-on says."),
+    "VIGIL_OIDC_CLIENT_ID": Meaning(
+        "Vigil's client id at the provider. Needed with `VIGIL_OIDC_ISSUER`.", default="none"
+    ),
+    "VIGIL_OIDC_CLIENT_SECRET": Meaning(
+        "Its secret. Needed with `VIGIL_OIDC_ISSUER`.", default="none"
+    ),
     "VIGIL_TOKEN_SECONDS": Meaning("How long an access token lasts."),
     "VIGIL_BEHIND_PROXY": Meaning(
-        "Set it only if a proxy in front overwrites `X-Forwarded-Proto`: it is then believed."
+        "Set it only if a proxy in front overwrites `X-Forwarded-Proto` and adds to "
+        "`X-Forwarded-For`: they are then believed."
     ),
     "VIGIL_ORIGINS": Meaning("Origins trusted for forms, as `https://vigil.example`.", "none"),
     "VIGIL_MAX_BODY_BYTES": Meaning("The largest API request; a larger one is answered 413."),

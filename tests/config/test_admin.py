@@ -46,6 +46,9 @@ NEEDS = {
     "events_delivery": {Permission.MANAGE_DELIVERIES},
     "trials_sealedaccess": {Permission.READ_ACCESS_LOG},
     "trials_roleassignment": {Permission.READ_PEOPLE},
+    "trials_user": {Permission.READ_PEOPLE},
+    "trials_loginrecord": {Permission.READ_PEOPLE, Permission.READ_ACCESS_LOG},
+    "trials_machineclient": {Permission.MANAGE_CLIENTS},
     "trials_site": {Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL},
     "trials_protocolversion": {Permission.READ_HISTORY, Permission.MANAGE_TRIAL},
     "django_celery_beat_periodictask": {Permission.MANAGE_TRIAL},
@@ -125,7 +128,7 @@ def test_a_person_with_a_role_logs_in_without_being_django_staff(study):
     answer = Client().post(
         reverse("admin:login"),
         {
-            "username": study.coordinator.username,
+            "login": study.coordinator.username,
             "password": "a long pass phrase",
             "next": reverse("admin:index"),
         },
@@ -137,7 +140,7 @@ def test_a_person_with_a_role_logs_in_without_being_django_staff(study):
 
 def test_somebody_without_a_role_is_told_what_a_wrong_password_is_told(study):
     user("stranger", password="a long pass phrase", is_staff=True)
-    form = {"username": "stranger", "password": "a long pass phrase"}
+    form = {"login": "stranger", "password": "a long pass phrase"}
 
     without_role = Client().post(reverse("admin:login"), form)
     wrong = Client().post(reverse("admin:login"), {**form, "password": "something else"})

@@ -151,6 +151,8 @@ def test_every_model_of_a_clinical_app_keeps_its_history():
     assert untracked - {"User_groups", "User_user_permissions"} == {
         "User",
         "SealedAccess",
+        "LogInRecord",
+        "UsedPassword",
         "Notice",
         "SiteActivity",
     }

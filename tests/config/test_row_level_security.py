@@ -509,8 +509,9 @@ def test_an_address_of_the_interface_reads_as_the_system_whose_token_came(leaky)
     assert answer.json()["numbers"] == [leaky.own]
 
 
-def test_a_request_that_asks_nobody_who_they_are_sees_nothing(leaky):
-    assert browser_of(leaky.coordinator).get("/unasked").json()["numbers"] == []
+def test_every_request_of_a_session_is_asked_whose_it_is_and_one_of_nobody_sees_nothing(leaky):
+    assert browser_of(leaky.coordinator).get("/unasked").json()["numbers"] == [leaky.own]
+    assert Client().get("/unasked").json()["numbers"] == []
     assert Client().get("/every-subject").json()["numbers"] == []
 
 

@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
-from oauth2_provider.models import AccessToken, Application
 
 from dosing.services.dispensing import dispense_kit
 from events.chain import lay_links
@@ -17,6 +16,7 @@ from patients.models import Subject
 from patients.rules.partial_dates import PartialDate
 from patients.services.adverse_events import record_adverse_event
 from tests.factories import NOW, TODAY, Study
+from tests.interface import token_of
 from tests.marks import on_postgres
 from trials.permissions import Permission, Role, allows
 
@@ -62,7 +62,7 @@ def test_no_page_shows_an_arm_to(role, study):
 
 @pytest.mark.parametrize("role", BLINDED)
 def test_no_address_of_the_api_shows_an_arm_to(role, study):
-    client = Client(headers={"Authorization": f"Bearer {_token(study.people[role])}"})
+    client = Client(headers={"Authorization": f"Bearer {token_of(study.people[role])}"})
 
     answers = {path: client.get(path) for path in _api_addresses(study)}
 
@@ -83,18 +83,6 @@ def _client(study: Study, role: Role) -> Client:
     client = Client()
     client.force_login(study.people[role])
     return client
-
-
-def _token(user) -> str:
-    application = Application.objects.create(
-        user=user, client_type="confidential", authorization_grant_type="client-credentials"
-    )
-    token = f"token-of-{user.username}"
-    AccessToken.objects.create(
-        user=user, application=application, token=token, scope="site",
-        expires=NOW.replace(year=2100),
-    )  # fmt: skip
-    return token
 
 
 def _arms_in(text: str) -> set[str]:

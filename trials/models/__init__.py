@@ -1,3 +1,4 @@
+from trials.models.accounts import LogInRecord, MachineClient, UsedPassword
 from trials.models.allocation import Allocation, RandomisationList
 from trials.models.amendments import SiteApproval, SiteVersion
 from trials.models.people import RoleAssignment, User
@@ -8,6 +9,8 @@ from trials.models.unblinding import SealedAccess
 
 __all__ = [
     "Allocation",
+    "LogInRecord",
+    "MachineClient",
     "ProtocolVersion",
     "RandomisationList",
     "RoleAssignment",
@@ -16,5 +19,6 @@ __all__ = [
     "SiteApproval",
     "SiteVersion",
     "Trial",
+    "UsedPassword",
     "User",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import UserManager as BaseUserManager
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -13,13 +14,28 @@ from events.history import tracked
 from trials.permissions import Permission, Role, allows
 
 
+class UserManager(BaseUserManager["User"]):
+    def visible_to(self, user: "User") -> "models.QuerySet[User]":
+        """People of the trials whose people the reader may see, and those without any role yet."""
+        trials = trial_ids(user.may(Permission.READ_PEOPLE))
+        if not trials:
+            return self.none()
+        here = RoleAssignment.objects.filter(trial__in=trials).values("user")
+        somewhere = RoleAssignment.objects.values("user")
+        return self.filter(Q(pk__in=here) | ~Q(pk__in=somewhere))
+
+
 class User(AbstractUser):
     """A person, or the system of one site. What either may do comes from role assignments alone."""
 
     is_machine = models.BooleanField(default=False)
+    must_change_password = models.BooleanField(default=False)  # somebody else chose it
+
+    objects = UserManager()  # type: ignore[misc]  # the stubs' own manager has another type
 
     class Meta:
-        verbose_name = "user"
+        verbose_name = "person"
+        verbose_name_plural = "people"
 
     @property
     def assignments(self) -> "tuple[RoleAssignment, ...]":

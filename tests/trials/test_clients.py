@@ -1,0 +1,308 @@
+"""Credentials of site systems: what they are good for, how they change, when they end."""
+
+from base64 import b64encode
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.test import Client
+from django.utils import timezone
+from oauth2_provider.models import AccessToken
+
+from events.acting import as_system
+from events.models import IdempotencyRecord
+from tests.factories import Study
+from tests.interface import SUBJECT, Caller, caller_for, reasons_of
+from tests.marks import on_postgres
+from tests.trials.test_log_ins import Office
+from trials.errors import ClientRefused
+from trials.models import MachineClient
+from trials.permissions import Role
+from trials.services.clients import end_client, give_client, give_site_client, renew_client
+
+
+pytestmark = pytest.mark.django_db
+
+EVERY = ["read", "submit", "randomise", "dispense"]
+
+
+@pytest.fixture(autouse=True)
+def _fast(settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def study() -> Office:
+    return Office()
+
+
+def given(study: Office, *, scopes=EVERY, days: int = 30, **changes):
+    at = timezone.now()
+    return give_site_client(
+        site=study.site, name="Hospital system", scopes=scopes, by=study.admin, at=at,
+        expires_on=at.date() + timedelta(days), **changes,
+    )  # fmt: skip
+
+
+def ask(client: MachineClient, secret: str, **body):
+    pair = b64encode(f"{client.application.client_id}:{secret}".encode()).decode()
+    return Client().post(
+        "/oauth/token",
+        {"grant_type": "client_credentials", **body},
+        headers={"Authorization": f"Basic {pair}"},
+    )
+
+
+def token(client: MachineClient, secret: str, **body) -> str:
+    return ask(client, secret, **body).json()["access_token"]
+
+
+def moved(client: MachineClient, **changes) -> None:
+    """Change a client past its services, as time would."""
+    with as_system():
+        MachineClient.objects.filter(pk=client.pk).update(**changes)
+
+
+# --- Scopes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("get", "/subjects", "read"),
+        ("post", "/subjects", "submit"),
+        ("post", "/subjects/{}/visits", "submit"),
+        ("post", "/subjects/{}/randomisations", "randomise"),
+        ("post", "/subjects/{}/dispensations", "dispense"),
+        ("post", "/kit-supplies", "manage"),
+        ("post", "/randomisation-lists", "manage"),
+        ("post", "/clients", "manage"),
+    ],
+)
+def test_each_address_needs_its_own_scope_and_no_other_will_do(study, method, path, scope):
+    client, secret = given(study, scopes=[*EVERY, "manage"])
+    address = path.format("00000000-0000-4000-8000-000000000000")
+    others = " ".join(one for one in [*EVERY, "manage"] if one != scope)
+
+    def answer(scopes: str):
+        caller = Caller(token(client, secret, scope=scopes))
+        return caller.get(address) if method == "get" else caller.post(address, {})
+
+    without, with_it = answer(others), answer(scope)
+
+    assert without.status_code == 403
+    assert without.json()["code"] == "scope_missing"
+    assert scope in without.json()["reasons"][0]["detail"]
+    assert with_it.json().get("code", "") != "scope_missing"
+
+
+def test_a_client_gets_all_its_scopes_when_it_asks_for_none_and_never_more(study):
+    client, secret = given(study, scopes=["read", "submit"])
+
+    assert ask(client, secret).json()["scope"].split() == ["read", "submit"]
+    assert ask(client, secret, scope="randomise").json()["error"] == "invalid_scope"
+
+
+def test_a_site_system_acts_for_its_own_site_alone(study):
+    client, secret = given(study)
+    study.add_site("DE-02")
+    caller = Caller(token(client, secret))
+
+    assert caller.post("/subjects", {**SUBJECT}).status_code == 201
+    assert caller.post("/subjects", {**SUBJECT, "site": "DE-02"}).status_code in {403, 404}
+
+
+# --- Renewal ---------------------------------------------------------------------------------
+
+
+def test_old_and_new_secret_hold_until_the_overlap_ends(study):
+    client, old = given(study)
+    at = timezone.now()
+    _, new = renew_client(
+        client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(hours=1),
+        by=study.admin, at=at,
+    )  # fmt: skip
+
+    assert ask(client, old).status_code == ask(client, new).status_code == 200
+
+    moved(client, previous_until=timezone.now())
+    assert ask(client, old).status_code == 401
+    assert ask(client, new).status_code == 200
+
+
+def test_a_renewal_without_overlap_ends_the_old_secret_at_once(study):
+    client, old = given(study)
+    renew_client(
+        client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(0), by=study.admin,
+        at=timezone.now(),
+    )  # fmt: skip
+
+    assert ask(client, old).status_code == 401
+
+
+def test_a_secret_is_nowhere_in_clear(study):
+    client, secret = given(study)
+
+    kept = [*MachineClient.objects.values(), *client.history.values()]
+    kept += [client.application.client_secret]
+    assert secret not in str(kept)
+
+
+# --- Expiry and end --------------------------------------------------------------------------
+
+
+def test_credentials_hold_through_their_last_day_and_not_the_day_after(study):
+    client, secret = given(study)
+    before = token(client, secret)
+    today = timezone.now().date()
+
+    moved(client, expires_on=today)
+    assert ask(client, secret).status_code == 200
+    assert Caller(before).get("/sites").status_code == 200
+
+    moved(client, expires_on=today - timedelta(1))
+    over = ask(client, secret)
+    used = Caller(before).get("/sites")
+    assert over.status_code == used.status_code == 401
+    assert f"expired on {today - timedelta(1)}" in over.json()["error_description"]
+    assert f"expired on {today - timedelta(1)}" in used.json()["reasons"][0]["detail"]
+
+
+def test_somebody_without_the_secret_does_not_hear_that_it_expired(study):
+    client, _ = given(study)
+    moved(client, expires_on=timezone.now().date() - timedelta(1))
+
+    answer = ask(client, "a guess")
+
+    assert answer.status_code == 401
+    assert "expired" not in answer.content.decode()
+
+
+def test_ending_a_client_ends_its_tokens_and_both_secrets_at_once(study):
+    client, old = given(study)
+    _, new = renew_client(
+        client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(days=1),
+        by=study.admin, at=timezone.now(),
+    )  # fmt: skip
+    held = token(client, new)
+
+    end_client(client_id=client.pk, reason="laptop lost", by=study.admin, at=timezone.now())
+
+    assert Caller(held).get("/sites").status_code == 401
+    assert ask(client, old).status_code == ask(client, new).status_code == 401
+    assert "were ended" in ask(client, new).json()["error_description"]
+    assert not AccessToken.objects.exists()
+    with pytest.raises(ClientRefused):
+        end_client(client_id=client.pk, reason="again", by=study.admin, at=timezone.now())
+
+
+# --- Who -------------------------------------------------------------------------------------
+
+
+def test_nobody_gives_a_program_the_rights_of_another_person(study):
+    monitor = study.person(Role.MONITOR)
+
+    with pytest.raises(ClientRefused) as refused:
+        give_client(
+            trial=study.trial, user=monitor, name="as somebody else", scopes=["read"],
+            expires_on=timezone.now().date(), by=study.admin, at=timezone.now(),
+        )  # fmt: skip
+
+    assert {reason.code for reason in refused.value.reasons} == {"not_a_machine"}
+
+
+def test_a_person_gives_a_program_of_their_own_their_own_rights(study):
+    monitor = study.person(Role.MONITOR)
+
+    client, secret = give_client(
+        trial=study.trial, user=monitor, name="my script", scopes=["read"],
+        expires_on=timezone.now().date(), by=monitor, at=timezone.now(),
+    )  # fmt: skip
+
+    assert Caller(token(client, secret)).get("/sites").json()["count"] == 1
+
+
+def test_a_coordinator_gives_no_client_and_sees_none(study):
+    client, _ = given(study)
+
+    with pytest.raises(PermissionDenied):
+        given(study, scopes=EVERY) if False else give_site_client(
+            site=study.site, name="mine", scopes=["read"], by=study.coordinator,
+            expires_on=timezone.now().date(), at=timezone.now(),
+        )  # fmt: skip
+    with pytest.raises(MachineClient.DoesNotExist):
+        end_client(client_id=client.pk, reason="-", by=study.coordinator, at=timezone.now())
+
+
+# --- The interface ---------------------------------------------------------------------------
+
+
+def body(**changes):
+    expires = (timezone.now().date() + timedelta(30)).isoformat()
+    return {
+        "trial": "CLLM1", "site": "DE-01", "name": "Hospital system", "scopes": EVERY,
+        "expires_on": expires, **changes,
+    }  # fmt: skip
+
+
+def test_the_interface_shows_a_secret_once_and_keeps_none(study):
+    admin = caller_for(study.admin)
+
+    first = admin.post("/clients", body(), key="once")
+    again = admin.post("/clients", body(), key="once")
+    secret = first.json()["secret"]
+
+    assert first.status_code == again.status_code == 201
+    assert again.json()["secret"] is None
+    assert again.json()["id"] == first.json()["id"]
+    assert not IdempotencyRecord.objects.filter(body__contains=secret).exists()
+    client = MachineClient.objects.get(pk=first.json()["id"])
+    assert ask(client, secret).status_code == 200
+
+
+def test_the_interface_renews_and_ends_and_says_when_a_client_was_last_used(study):
+    admin = caller_for(study.admin)
+    made = admin.post("/clients", body()).json()
+    path = f"/clients/{made['id']}"
+    client = MachineClient.objects.get(pk=made["id"])
+    token(client, made["secret"])
+
+    renewed = admin.post(
+        f"{path}/renewals", {"expires_on": body()["expires_on"], "overlap_hours": 24}
+    )
+    listed = {one["id"]: one for one in admin.get("/clients").json()["results"]}
+    ended = admin.post(f"{path}/ends", {"reason": "no longer needed"})
+
+    assert renewed.json()["secret"] != made["secret"]
+    assert listed[made["id"]]["last_used_at"]
+    assert "secret" not in listed[made["id"]]
+    assert ended.json()["ended_at"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"scopes": ["write"]}, ("scopes.0", "invalid_choice")),
+        ({"scopes": []}, ("scopes", "min_length")),
+        ({"expires_on": "2020-01-01"}, ("", "expires_in_the_past")),
+        ({"name": ""}, ("name", "blank")),
+        ({"secret": "mine"}, ("secret", "invalid")),
+    ],
+)
+def test_what_is_wrong_with_a_client_is_named_and_nothing_is_made(study, changes, expected):
+    admin = caller_for(study.admin)
+    before = MachineClient.objects.count()
+
+    answer = admin.post("/clients", body(**changes))
+
+    assert expected[1] in {code for _, code in reasons_of(answer)}
+    assert MachineClient.objects.count() == before
+
+
+@on_postgres
+def test_the_history_of_a_client_names_who_gave_it():
+    study = Study(kits=0)
+    client, _ = given(study)
+
+    row = client.history.get()
+    assert (row.pgh_label, row.pgh_context["actor"]) == ("insert", "admin")

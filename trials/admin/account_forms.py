@@ -1,0 +1,182 @@
+"""Forms about accounts and credentials: each asks for what one service takes."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django import forms
+
+from trials.admin_forms import DayField, ServiceForm
+from trials.api.scopes import Scope
+from trials.models import MachineClient, Site, User
+from trials.permissions import Permission
+from trials.services.accounts import (
+    add_person,
+    bind_sign_on,
+    end_lock,
+    give_password,
+    remove_second_factors,
+)
+from trials.services.clients import end_client, give_site_client, renew_client
+
+
+SHOWN_ONCE = "It is shown once, on the next page, and kept nowhere."
+
+
+class SecretForm(ServiceForm):
+    """A form whose service makes a secret, which its page shows once and nothing keeps."""
+
+    made: Any = None
+    secret: str = ""
+    secret_is: ClassVar[str] = ""
+
+
+class AddPersonForm(SecretForm):
+    title, icon, submit = "New person", "person_add", "Make the account"
+    permission = Permission.MANAGE_PEOPLE
+    note = f"The account has no role yet. A password for the first log-in is made. {SHOWN_ONCE}"
+    secret_is = "Password for the first log-in"  # noqa: S105 - a label
+
+    username = forms.CharField(max_length=150, label="User name")
+    first_name = forms.CharField(max_length=150)
+    last_name = forms.CharField(max_length=150)
+    email = forms.EmailField(required=False, label="E-mail")
+
+    def act(self, *, at: datetime) -> User:
+        self.made, self.secret = add_person(by=self.by, at=at, **self.arguments())
+        found: User = self.made
+        return found
+
+
+class AboutPerson(ServiceForm):
+    """A form about somebody's account, for whoever manages people in all their trials."""
+
+    permission = Permission.MANAGE_PEOPLE
+    reason = forms.CharField(max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
+
+    def __init__(self, *args: Any, person: User, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.person = person
+
+    def act(self, *, at: datetime) -> Any:
+        service = type(self).service
+        return service(person=self.person, by=self.by, at=at, **self.arguments())
+
+
+class GivePasswordForm(AboutPerson, SecretForm):
+    title, icon, submit = "Give a password", "key", "Make a password"
+    note = f"Make sure who asks. It must be changed at the first log-in. {SHOWN_ONCE}"
+    secret_is = "Password for the next log-in"  # noqa: S105 - a label
+
+    def act(self, *, at: datetime) -> User:
+        self.made = self.person
+        self.secret = give_password(person=self.person, by=self.by, at=at, **self.arguments())
+        return self.person
+
+
+class EndLockForm(AboutPerson):
+    title, icon, submit = "End the lock", "lock_open", "End the lock"
+    note = "Make sure who asks: the failed attempts may have been somebody else's."
+    service = staticmethod(end_lock)
+
+
+class RemoveFactorsForm(AboutPerson):
+    title, icon, submit = "Remove second factors", "phonelink_erase", "Remove all second factors"
+    note = "For somebody who lost theirs. Make sure who asks."
+    service = staticmethod(remove_second_factors)
+
+
+class BindSignOnForm(AboutPerson):
+    title, icon, submit = "Bind single sign-on", "link", "Bind"
+    note = "The subject (`sub`) by which your identity provider knows this person."
+    service = staticmethod(bind_sign_on)
+    field_of = {"subject_taken": "subject"}
+
+    subject = forms.CharField(max_length=191)
+    field_order = ("subject", "reason")
+
+
+ABOUT_PERSON: dict[str, type[AboutPerson]] = {
+    "password": GivePasswordForm,
+    "lock": EndLockForm,
+    "factors": RemoveFactorsForm,
+    "sign-on": BindSignOnForm,
+}
+
+
+class GiveClientForm(SecretForm):
+    title, icon, submit = "New client", "key", "Give credentials"
+    permission = Permission.MANAGE_CLIENTS
+    note = f"For one program of one site. The secret is made. {SHOWN_ONCE}"
+    secret_is = "Client secret"  # noqa: S105 - a label
+    field_of = {
+        "name_taken": "name",
+        "expires_in_the_past": "expires_on",
+        "expires_too_late": "expires_on",
+    }
+
+    site = forms.ModelChoiceField(Site.objects.none(), empty_label="Choose…")
+    name = forms.CharField(max_length=100, help_text="What the program is, for whoever reads lists")
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope.value, scope.value) for scope in Scope if scope is not Scope.MANAGE],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    expires_on = DayField(label="Last day", help_text="At most a year from now")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        sites = Site.objects.visible_to(self.by, Permission.MANAGE_CLIENTS).select_related("trial")
+        self.fields["site"].queryset = sites  # type: ignore[attr-defined]
+
+    def act(self, *, at: datetime) -> MachineClient:
+        self.made, self.secret = give_site_client(by=self.by, at=at, **self.arguments())
+        found: MachineClient = self.made
+        return found
+
+
+class AboutClient(ServiceForm):
+    permission = Permission.MANAGE_CLIENTS
+
+    def __init__(self, *args: Any, client: MachineClient, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.client = client
+
+
+class RenewClientForm(AboutClient, SecretForm):
+    title, icon, submit = "Renew", "autorenew", "Make a new secret"
+    note = f"The old secret holds beside the new one for the hours you state. {SHOWN_ONCE}"
+    secret_is = "New client secret"  # noqa: S105 - a label
+    field_of = {
+        "expires_in_the_past": "expires_on",
+        "expires_too_late": "expires_on",
+        "overlap_too_long": "overlap_hours",
+    }
+
+    expires_on = DayField(label="New last day")
+    overlap_hours = forms.IntegerField(
+        min_value=0, max_value=10_000, label="The old secret holds for, hours"
+    )
+
+    def act(self, *, at: datetime) -> MachineClient:
+        asked = self.arguments()
+        self.made, self.secret = renew_client(
+            client_id=self.client.pk,
+            expires_on=asked["expires_on"],
+            overlap=timedelta(hours=asked["overlap_hours"]),
+            by=self.by,
+            at=at,
+        )
+        found: MachineClient = self.made
+        return found
+
+
+class EndClientForm(AboutClient):
+    title, icon, submit = "End", "block", "End now"
+    note = "Its secrets and access tokens stop at once."
+
+    reason = forms.CharField(max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
+
+    def act(self, *, at: datetime) -> MachineClient:
+        return end_client(client_id=self.client.pk, by=self.by, at=at, **self.arguments())
+
+
+ABOUT_CLIENT: dict[str, type[AboutClient]] = {"renew": RenewClientForm, "end": EndClientForm}

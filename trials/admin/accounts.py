@@ -1,0 +1,259 @@
+"""Accounts of people, what happened to their log-ins, and the clients of site systems."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from unfold.decorators import display
+
+from events.admin import ReadOnlyAdmin
+from trials.admin.account_forms import (
+    ABOUT_CLIENT,
+    ABOUT_PERSON,
+    AddPersonForm,
+    GiveClientForm,
+    SecretForm,
+)
+from trials.admin_forms import ServiceForm, form_page, send
+from trials.admin_site import person, site
+from trials.models import LogInRecord, MachineClient, User
+from trials.models.accounts import READERS
+from trials.permissions import Permission
+from trials.services.log_ins import lock_end, name_key
+
+
+TONES = {
+    "logged_in": "success",
+    "failed": "warning",
+    "refused": "danger",
+    "locked": "danger",
+    "factor_removed": "warning",
+    "password_given": "warning",
+}
+
+
+class FormsAdmin(ReadOnlyAdmin):
+    """Pages whose forms call services, one of which may make a secret that is shown once."""
+
+    def answer(self, request: HttpRequest, form: ServiceForm, *, back: str, done: str) -> Any:
+        """Return the form's page, or what follows when its service was called."""
+        if not form.is_valid() or send(form, request, at=timezone.now()) is None:
+            return form_page(self, request, form, back=back)
+        if isinstance(form, SecretForm) and form.secret:
+            shown = {**self.admin_site.each_context(request), "form": form, "back": back}
+            page = TemplateResponse(request, "admin/vigil/secret.html", shown)
+            page["Cache-Control"] = "no-store"
+            return page
+        messages.success(request, done)
+        return redirect(back)
+
+
+@admin.register(User, site=site)
+class AccountAdmin(FormsAdmin):
+    read_permission = Permission.READ_PEOPLE
+    list_display = ("username", "name", "kind", "state", "factor", "last_login")
+    list_filter = ("is_machine", "is_active")
+    search_fields = ("username", "last_name")
+    ordering = ("username",)
+
+    @display(description="Name")
+    def name(self, row: User) -> str:
+        return row.get_full_name() or "–"
+
+    @display(description="Kind")
+    def kind(self, row: User) -> str:
+        return "site system" if row.is_machine else "person"
+
+    @display(
+        description="Log-in", label={"open": "success", "locked": "danger", "switched off": "info"}
+    )
+    def state(self, row: User) -> str:
+        return state_of(row)
+
+    @display(description="Second factor")
+    def factor(self, row: User) -> str:
+        return ", ".join(factors_of(row)) or "–"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.form_view)
+        return [path("<int:pk>/<slug:what>/", view, name="trials_user_form"), *super().get_urls()]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(person(request).may(Permission.MANAGE_PEOPLE))
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = AddPersonForm(request.POST or None, by=person(request))
+        back = reverse("admin:trials_user_changelist")
+        return self.answer(request, form, back=back, done="The account is made.")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": row.username,
+            "account": row,
+            "state": state_of(row),
+            "factors": factors_of(row),
+            "roles": row.assignments,
+            "bound": SocialAccount.objects.filter(user=row).exists(),
+            "records": LogInRecord.objects.filter(person=row).order_by("-pk")[:20],
+            "tones": TONES,
+            "forms": self._forms(request, row),
+        }
+        return TemplateResponse(request, "admin/vigil/account.html", context)
+
+    def form_view(self, request: HttpRequest, pk: int, what: str) -> Any:
+        row = self.get_object(request, str(pk))
+        form_class = ABOUT_PERSON.get(what)
+        if row is None or form_class is None:
+            raise Http404
+        if not person(request).may(form_class.permission):
+            raise PermissionDenied
+        form = form_class(request.POST or None, person=row, by=person(request))
+        back = reverse("admin:trials_user_change", args=[row.pk])
+        return self.answer(request, form, back=back, done="It is done, and recorded.")
+
+    def _forms(self, request: HttpRequest, row: User) -> list[dict[str, str]]:
+        if row.is_machine or not person(request).may(Permission.MANAGE_PEOPLE):
+            return []
+        offered = {
+            "password": True,
+            "lock": state_of(row) == "locked",
+            "factors": bool(factors_of(row)),
+            "sign-on": settings.OIDC_PROVIDER_ON,
+        }
+        return [
+            {
+                "title": form.title,
+                "icon": form.icon,
+                "address": reverse("admin:trials_user_form", args=[row.pk, what]),
+            }
+            for what, form in ABOUT_PERSON.items()
+            if offered[what]
+        ]
+
+
+def state_of(user: User) -> str:
+    if not user.is_active:
+        return "switched off"
+    locked = lock_end(key=name_key(user.username), address=None, at=timezone.now())
+    return "locked" if locked else "open"
+
+
+def factors_of(user: User) -> list[str]:
+    held = Authenticator.objects.filter(user=user).order_by("type").values_list("type", flat=True)
+    names = {"totp": "authenticator application", "webauthn": "passkey"}
+    return [names[kind] for kind in held if kind in names]
+
+
+@admin.register(LogInRecord, site=site)
+class LogInAdmin(ReadOnlyAdmin):
+    read_permission = Permission.READ_PEOPLE
+    list_display = ("at", "who", "what", "method", "address", "by", "reason")
+    list_filter = ("kind", "method")
+    search_fields = ("person__username",)
+    list_select_related = ("person", "by")
+    list_display_links = None
+    ordering = ("-at", "-pk")
+
+    @display(description="Person")
+    def who(self, row: LogInRecord) -> str:
+        return row.person.username if row.person else "a name nobody has"
+
+    @display(description="What", label=TONES)
+    def what(self, row: LogInRecord) -> tuple[str, str]:
+        return row.kind, row.get_kind_display()
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return any(person(request).may(permission) for permission in READERS)
+
+
+@admin.register(MachineClient, site=site)
+class MachineClientAdmin(FormsAdmin):
+    read_permission = Permission.MANAGE_CLIENTS
+    list_display = ("name", "user", "what_for", "expires_on", "state", "last_used")
+    list_select_related = ("user", "trial", "application")
+    search_fields = ("name", "user__username")
+    ordering = ("-given_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[MachineClient]:
+        return MachineClient.objects.visible_to(person(request)).with_last_use()
+
+    @display(description="Scopes")
+    def what_for(self, row: MachineClient) -> str:
+        return ", ".join(row.scopes)
+
+    @display(description="State", label={"holds": "success", "ended": "info", "expired": "danger"})
+    def state(self, row: MachineClient) -> str:
+        if row.ended_at:
+            return "ended"
+        return "expired" if row.why_not(timezone.now()) else "holds"
+
+    @display(description="Last token", empty_value="never")
+    def last_used(self, row: MachineClient) -> str | None:
+        used: datetime | None = getattr(row, "last_used_at", None)  # the queryset's own column
+        return f"{used:%Y-%m-%d %H:%M}" if used else None
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.form_view)
+        own = path("<uuid:pk>/<slug:what>/", view, name="trials_machineclient_form")
+        return [own, *super().get_urls()]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(person(request).may(Permission.MANAGE_CLIENTS))
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = GiveClientForm(request.POST or None, by=person(request))
+        back = reverse("admin:trials_machineclient_changelist")
+        return self.answer(request, form, back=back, done="The client is given.")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        forms = [] if row.ended_at else ABOUT_CLIENT.items()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": row.name,
+            "client": row,
+            "state": self.state(row),
+            "forms": [
+                {
+                    "title": form.title,
+                    "icon": form.icon,
+                    "address": reverse("admin:trials_machineclient_form", args=[row.pk, what]),
+                }
+                for what, form in forms
+            ],
+        }
+        return TemplateResponse(request, "admin/vigil/client.html", context)
+
+    def form_view(self, request: HttpRequest, pk: UUID, what: str) -> Any:
+        row = self.get_object(request, str(pk))
+        form_class = ABOUT_CLIENT.get(what)
+        if row is None or form_class is None:
+            raise Http404
+        form = form_class(request.POST or None, client=row, by=person(request))
+        back = reverse("admin:trials_machineclient_change", args=[row.pk])
+        return self.answer(request, form, back=back, done="The client has ended.")

@@ -1,0 +1,165 @@
+"""How the log-in library asks Vigil: who may enter, what is counted, what is kept secret."""
+
+import base64
+import hashlib
+import hmac
+from typing import Any, NoReturn
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import authenticate
+from django.forms import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, resolve_url
+from django.utils import timezone
+
+from trials.admin_site import may_enter
+from trials.log_in.requests import address_of, begin_clock
+from trials.models import User
+from trials.models.accounts import Kind, Method
+from trials.services.accounts import change_password
+from trials.services.log_ins import Attempt, attempt, note
+
+
+WRONG = "Please enter a correct user name and password. Both are case-sensitive."
+LOCKED = (
+    "Too many failed attempts. Log-in is refused until {until} UTC. "
+    "An administrator of the trial can end this sooner."
+)
+
+
+def locked_text(found: Attempt) -> str:
+    return LOCKED.format(until=f"{found.locked_until:%H:%M:%S}")
+
+
+class Accounts(DefaultAccountAdapter):
+    """People log in here; what follows a wrong name, password, role or kind of user is the same."""
+
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "username_password_mismatch": WRONG,
+        "incorrect_password": "This is not your password.",
+        "enter_current_password": "This is not your password.",
+    }
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """Return who it is. Raises ``ValidationError`` while the name or the address is locked."""
+
+        def check() -> User | None:
+            user = authenticate(request, **credentials)
+            return user if isinstance(user, User) and may_enter(user) else None
+
+        found = attempt(
+            name=str(credentials.get("username", "")),
+            address=address_of(request),
+            method=Method.PASSWORD,
+            check=check,
+            at=timezone.now(),
+        )
+        if found.locked_until:
+            raise ValidationError(locked_text(found), code="locked")
+        return found.user
+
+    def pre_login(self, request: HttpRequest, user: Any, **hints: Any) -> HttpResponse | None:
+        """Turn back whoever has no role in force, whichever way they came: passkey, sign-on."""
+        if may_enter(user):
+            return None
+        note(Kind.FAILED, user=user, at=timezone.now(), address=address_of(request))
+        return self.respond_user_inactive(request, user)
+
+    def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
+        messages.error(request, WRONG)
+        return redirect("account_login")
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        """Open a session under a new key, when every step of the log-in has been taken."""
+        super().login(request, user)
+        begin_clock(request, at=timezone.now())
+        method = _METHODS[_first_step(request, user)]
+        note(
+            Kind.LOGGED_IN, user=user, at=timezone.now(), address=address_of(request), method=method
+        )
+
+    def logout(self, request: HttpRequest) -> None:
+        if isinstance(request.user, User):
+            address = address_of(request)
+            note(Kind.LOGGED_OUT, user=request.user, at=timezone.now(), address=address)
+        super().logout(request)
+
+    def set_password(self, user: Any, password: str) -> None:
+        change_password(user=user, password=password, at=timezone.now())
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return resolve_url("mfa_index")
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send nothing: what happened to a log-in stands in its own record."""
+
+    def add_message(self, *args: Any, **options: Any) -> None:
+        """Say nothing in the library's words; the pages say it in ours."""
+
+
+_METHODS = {
+    "password": Method.PASSWORD,
+    "mfa": Method.PASSKEY,
+    "socialaccount": Method.SIGN_ON,
+}
+
+
+def _first_step(request: HttpRequest, user: User) -> str:
+    records = get_authentication_records(request, user)
+    return str(records[0]["method"]) if records else "password"
+
+
+class SecondFactors(DefaultMFAAdapter):
+    """Secrets of second factors lie encrypted in the database; the key is not in it."""
+
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "incorrect_code": "This code is not valid, or was used already.",
+    }
+
+    def encrypt(self, text: str) -> str:
+        return _cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return _cipher().decrypt(encrypted_text.encode()).decode()
+
+    def get_totp_issuer(self) -> str:
+        return "Vigil"
+
+    def get_totp_label(self, user: Any) -> str:
+        return str(user.get_username())
+
+
+def _cipher() -> Fernet:
+    key = hmac.new(settings.SECRET_KEY.encode(), b"second factors", hashlib.sha256).digest()
+    return Fernet(base64.urlsafe_b64encode(key))
+
+
+class SignOn(DefaultSocialAccountAdapter):
+    """Single sign-on opens existing accounts only, by the subject an administrator recorded."""
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        return False
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        if not sociallogin.is_existing:
+            _turn_back(request)
+
+    def on_authentication_error(self, request: HttpRequest, *args: Any, **options: Any) -> None:
+        _turn_back(request)
+
+
+def _turn_back(request: HttpRequest) -> NoReturn:
+    text = "Single sign-on did not let you in. No account here is bound to the one you used."
+    messages.error(context.request, text)
+    raise ImmediateHttpResponse(redirect("account_login"))

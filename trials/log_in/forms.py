@@ -1,0 +1,97 @@
+"""The library's forms, with every wrong password and code counted where the log-in's are."""
+
+from collections.abc import Callable
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import ChangePasswordForm, LoginForm
+from allauth.core import context
+from allauth.mfa.adapter import get_adapter as get_mfa_adapter
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn.forms import AuthenticateWebAuthnForm
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from trials.identity import takes_code
+from trials.log_in.adapters import locked_text
+from trials.log_in.requests import address_of
+from trials.models import User
+from trials.models.accounts import Method
+from trials.services.log_ins import attempt
+
+
+class LogIn(LoginForm):
+    """User name and password."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["login"].label = "User name"
+
+
+class ChangePassword(ChangePasswordForm):
+    def clean_oldpassword(self) -> str:
+        old: str = self.cleaned_data["oldpassword"]
+        if not get_adapter().reauthenticate(self.user, old):
+            raise get_adapter().validation_error("enter_current_password")
+        return old
+
+
+class _Counted(forms.Form):
+    """A code is asked of the one place that uses codes up."""
+
+    user: User
+    authenticator: Authenticator
+
+    def clean_code(self) -> str:
+        code: str = self.cleaned_data["code"]
+        at = timezone.now()
+
+        def check() -> User | None:
+            found = takes_code(self.user, code, at=at)
+            if found is None:
+                return None
+            self.authenticator = found
+            self.authenticator.user = self.user
+            return self.user
+
+        _counted(self.user, Method.CODE, check)
+        return code
+
+
+class SecondStep(_Counted, AuthenticateForm):
+    pass
+
+
+class ConfirmByCode(_Counted, ReauthenticateForm):
+    pass
+
+
+class SecondStepByPasskey(AuthenticateWebAuthnForm):
+    def clean_credential(self) -> Authenticator:
+        found: list[Authenticator] = []
+
+        def check() -> User | None:
+            try:
+                found.append(super(SecondStepByPasskey, self).clean_credential())
+            except ValidationError:
+                return None
+            return self.user  # type: ignore[no-any-return]  # no types there
+
+        _counted(self.user, Method.PASSKEY, check)
+        return found[0]
+
+
+def _counted(user: User, method: Method, check: Callable[[], User | None]) -> None:
+    found = attempt(
+        name=user.username,
+        address=address_of(context.request),
+        method=method,
+        check=check,
+        at=timezone.now(),
+    )
+    if found.locked_until:
+        raise ValidationError(locked_text(found), code="locked")
+    if found.user is None:
+        raise get_mfa_adapter().validation_error("incorrect_code")

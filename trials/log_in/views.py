@@ -1,0 +1,189 @@
+"""The pages of the log-in and of a person's own security, in Vigil's look."""
+
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from allauth.account.views import LoginView, PasswordChangeView, ReauthenticateView
+from allauth.mfa.base.views import AuthenticateView, IndexView
+from allauth.mfa.base.views import ReauthenticateView as CodeReauthenticateView
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView, ViewRecoveryCodesView
+from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
+from allauth.mfa.webauthn.views import (
+    AddWebAuthnView,
+    ReauthenticateWebAuthnView,
+    RemoveWebAuthnView,
+)
+from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from trials.admin_site import may_enter, site
+from trials.log_in.requests import address_of
+from trials.models import User
+from trials.models.accounts import Kind, Method
+from trials.services.log_ins import note
+
+
+ENDED = {
+    Kind.IDLE_ENDED: "You were logged out, because nothing was done here for {minutes} minutes.",
+    Kind.TOO_OLD: "You were logged out: a log-in lasts {hours} hours.",
+}
+
+
+class LogInPage(LoginView):
+    """The one door of people; the second step follows for whoever has a second factor."""
+
+    template_name = "admin/login.html"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.user.is_authenticated and not may_enter(request.user):
+            name = request.user.get_username()
+            get_adapter(request).logout(request)
+            request.session["vigil_ended"] = f"{name} has no role in a trial at present."
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        ended = self.request.session.pop("vigil_ended", "")
+        text = ENDED.get(ended, str(ended)).format(
+            minutes=settings.VIGIL_IDLE_SECONDS // 60, hours=settings.SESSION_COOKIE_AGE // 3600
+        )
+        return {
+            **super().get_context_data(**kwargs),
+            **_entrance(),
+            "ended": text,
+            "sign_on": settings.VIGIL_OIDC_NAME if settings.OIDC_PROVIDER_ON else "",
+            "sign_on_provider": settings.OIDC_PROVIDER,
+        }
+
+
+class SecondStepPage(AuthenticateView):
+    template_name = "account/second_step.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = self.stage.login.user
+        kinds = set(Authenticator.objects.filter(user=user).values_list("type", flat=True))
+        held = {"has_codes": bool(kinds - {"webauthn"}), "has_passkeys": "webauthn" in kinds}
+        return {**super().get_context_data(**kwargs), **_entrance(), **held}
+
+
+class _Own:
+    """A page of somebody who is logged in, framed by the admin."""
+
+    title = ""
+    request: HttpRequest
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]  # a mixin
+        return {**site.each_context(self.request), "title": self.title, **found}
+
+    def note(self, kind: Kind, method: Method) -> None:
+        user = self.request.user
+        assert isinstance(user, User)  # noqa: S101 - admin_view lets nobody else through
+        address = address_of(self.request)
+        note(kind, user=user, at=timezone.now(), address=address, method=method)
+
+
+class SecurityPage(_Own, IndexView):
+    template_name = "account/security.html"
+    title = "Security"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        found = super().get_context_data(**kwargs)
+        held = found["authenticators"]
+        user = self.request.user
+        found["enrolled"] = "totp" in held or "webauthn" in held
+        found["required"] = settings.VIGIL_MFA_REQUIRED and not found["enrolled"]
+        found["bound"] = SocialAccount.objects.filter(user_id=user.pk).exists()
+        return found
+
+
+class PasswordPage(_Own, PasswordChangeView):
+    template_name = "account/form.html"
+    title = "Change password"
+
+    def form_valid(self, form: Any) -> Any:
+        with transaction.atomic():
+            return super().form_valid(form)
+
+
+class ConfirmPage(_Own, ReauthenticateView):
+    template_name = "account/confirm.html"
+    title = "Confirm it is you"
+
+
+class ConfirmByCodePage(_Own, CodeReauthenticateView):
+    template_name = "account/confirm.html"
+    title = "Confirm it is you"
+
+
+class ConfirmByPasskeyPage(_Own, ReauthenticateWebAuthnView):
+    template_name = "account/confirm_passkey.html"
+    title = "Confirm it is you"
+
+
+class AddAuthenticatorPage(_Own, ActivateTOTPView):
+    template_name = "account/add_authenticator.html"
+    title = "Add an authenticator application"
+
+    def form_valid(self, form: Any) -> Any:
+        with transaction.atomic():
+            answer = super().form_valid(form)
+            self.note(Kind.FACTOR_ADDED, Method.CODE)
+        return answer
+
+
+class RemoveAuthenticatorPage(_Own, DeactivateTOTPView):
+    template_name = "account/remove.html"
+    title = "Remove the authenticator application"
+
+    def form_valid(self, form: Any) -> Any:
+        with transaction.atomic():
+            answer = super().form_valid(form)
+            self.note(Kind.FACTOR_REMOVED, Method.CODE)
+        return answer
+
+
+class AddPasskeyPage(_Own, AddWebAuthnView):
+    template_name = "account/add_passkey.html"
+    title = "Add a passkey"
+
+    def form_valid(self, form: Any) -> Any:
+        with transaction.atomic():
+            answer = super().form_valid(form)
+            self.note(Kind.FACTOR_ADDED, Method.PASSKEY)
+        return answer
+
+
+class RemovePasskeyPage(_Own, RemoveWebAuthnView):
+    template_name = "account/remove.html"
+    title = "Remove a passkey"
+
+    def form_valid(self, form: Any) -> Any:
+        with transaction.atomic():
+            super().form_valid(form)
+            self.note(Kind.FACTOR_REMOVED, Method.PASSKEY)
+        return redirect("mfa_index")
+
+
+class RecoveryCodesPage(_Own, ViewRecoveryCodesView):
+    template_name = "account/recovery_codes.html"
+    title = "Recovery codes"
+
+
+class NewRecoveryCodesPage(_Own, GenerateRecoveryCodesView):
+    template_name = "account/remove.html"
+    title = "Make new recovery codes"
+
+    def form_valid(self, form: Any) -> Any:
+        with transaction.atomic():
+            answer = super().form_valid(form)
+            self.note(Kind.CODES_MADE, Method.CODE)
+        return answer
+
+
+def _entrance() -> dict[str, Any]:
+    return {"site_title": site.site_title}

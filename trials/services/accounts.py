@@ -1,0 +1,163 @@
+"""Accounts of people: made, given a password for once, freed of a lost second factor."""
+
+import secrets
+from datetime import datetime
+
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from events.outcomes import Reason
+from trials.errors import AccountRefused
+from trials.models import LogInRecord, RoleAssignment, Trial, UsedPassword, User
+from trials.models.accounts import Kind
+from trials.permissions import Permission, authorise
+from trials.services.log_ins import lock_end, name_key, note
+
+
+@transaction.atomic
+def add_person(
+    *, username: str, first_name: str, last_name: str, email: str, by: User, at: datetime
+) -> tuple[User, str]:
+    """Make an account without any role, and return it with a password for the first log-in.
+
+    The password is returned once, is nowhere kept in clear, and must be changed when it is used.
+
+    Raises ``AccountRefused`` with every reason: the name is taken or not possible.
+    """
+    authorise(by, Permission.MANAGE_PEOPLE)
+    reasons = []
+    if User.objects.filter(username__iexact=username).exists():
+        reasons.append(Reason("username_taken", f"username {username} is taken."))
+    try:
+        UnicodeUsernameValidator()(username)
+    except ValidationError as error:
+        reasons.append(Reason("username_invalid", f"username: {error.message}"))
+    if reasons:
+        raise AccountRefused(*reasons)
+    password = _password_for_once()
+    person = User(username=username, first_name=first_name, last_name=last_name, email=email)
+    person.set_password(password)
+    person.must_change_password = True
+    person.save()
+    note(Kind.ACCOUNT_MADE, user=person, by=by, at=at)
+    return person, password
+
+
+@transaction.atomic
+def give_password(*, person: User, reason: str, by: User, at: datetime) -> str:
+    """Return a new password for somebody who lost theirs; it must be changed when it is used.
+
+    Ends all of the person's sessions. Raises ``AccountRefused`` for a machine or oneself,
+    ``PermissionDenied`` without the right to manage this person's accounts.
+    """
+    person = _locked(person)
+    answer_for(person, by=by, reason=reason)
+    if person.is_machine:
+        raise AccountRefused(Reason("machine", f"{person.username} is a machine: give a client."))
+    if person.pk == by.pk:
+        raise AccountRefused(Reason("oneself", "Change your own password on the security page."))
+    password = _password_for_once()
+    _set_password(person, password, must_change=True, at=at)
+    note(Kind.PASSWORD_GIVEN, user=person, by=by, reason=reason, at=at)
+    return password
+
+
+@transaction.atomic
+def change_password(*, user: User, password: str, at: datetime) -> None:
+    """Set the password somebody chose for themselves; its rules were asked before.
+
+    Ends their other sessions, because the session's own digest follows from the password.
+    """
+    _set_password(user, password, must_change=False, at=at)
+    note(Kind.PASSWORD_CHANGED, user=user, by=user, at=at)
+
+
+@transaction.atomic
+def remove_second_factors(*, person: User, reason: str, by: User, at: datetime) -> int:
+    """Remove somebody's second factors, after they lost them; return how many there were.
+
+    Raises ``AccountRefused`` without any or for oneself, ``PermissionDenied`` without the right to
+    manage this person's accounts.
+    """
+    person = _locked(person)
+    answer_for(person, by=by, reason=reason)
+    if person.pk == by.pk:
+        raise AccountRefused(Reason("oneself", "Remove your own on the security page."))
+    held = Authenticator.objects.filter(user=person)
+    count: int = held.exclude(type=Authenticator.Type.RECOVERY_CODES).count()
+    if not count:
+        raise AccountRefused(Reason("no_factor", f"{person.username} has no second factor."))
+    held.delete()
+    note(Kind.FACTOR_REMOVED, user=person, by=by, reason=reason, at=at)
+    return count
+
+
+@transaction.atomic
+def bind_sign_on(*, person: User, subject: str, reason: str, by: User, at: datetime) -> None:
+    """Record which subject of the identity provider a person is; only this lets them in by it.
+
+    Raises ``AccountRefused`` with every reason: the subject is somebody else's, the person has one,
+    is a machine or oneself.
+    """
+    answer_for(person, by=by, reason=reason)
+    provider = settings.OIDC_PROVIDER
+    bound = SocialAccount.objects.filter(provider=provider)
+    reasons = []
+    if person.is_machine:
+        reasons.append(Reason("machine", f"{person.username} is a machine."))
+    if person.pk == by.pk:
+        reasons.append(Reason("oneself", "Another administrator must bind your own account."))
+    if bound.filter(uid=subject).exists():
+        reasons.append(Reason("subject_taken", "subject is bound to an account already."))
+    if bound.filter(user=person).exists():
+        reasons.append(Reason("bound_already", f"{person.username} is bound to a subject."))
+    if reasons:
+        raise AccountRefused(*reasons)
+    SocialAccount.objects.create(user=person, provider=provider, uid=subject)
+    note(Kind.SIGN_ON_BOUND, user=person, by=by, reason=reason, at=at)
+
+
+@transaction.atomic
+def end_lock(*, person: User, reason: str, by: User, at: datetime) -> LogInRecord:
+    """End somebody's lock before its time.
+
+    Raises ``AccountRefused`` if the log-in is not locked, ``PermissionDenied`` without the right to
+    manage this person's accounts.
+    """
+    answer_for(person, by=by, reason=reason)
+    if lock_end(key=name_key(person.username), address=None, at=at) is None:
+        raise AccountRefused(Reason("not_locked", f"{person.username} is not locked."))
+    return note(Kind.LOCK_ENDED, user=person, by=by, reason=reason, at=at)
+
+
+def answer_for(person: User, *, by: User, reason: str = "") -> None:
+    """Raise ``PermissionDenied`` unless ``by`` manages people in every trial ``person`` works in.
+
+    Whoever manages one trial's people could otherwise become somebody in another.
+    """
+    roles = RoleAssignment.objects.filter(user=person)
+    trials = list(Trial.objects.filter(pk__in=roles.values("trial")))
+    for trial in trials:
+        authorise(by, Permission.MANAGE_PEOPLE, trial=trial, reason=reason)
+    if not trials:
+        authorise(by, Permission.MANAGE_PEOPLE, reason=reason)
+
+
+def _locked(person: User) -> User:
+    return User.objects.select_for_update().get(pk=person.pk)
+
+
+def _set_password(user: User, password: str, *, must_change: bool, at: datetime) -> None:
+    if user.has_usable_password():
+        UsedPassword.objects.create(user=user, hash=user.password, set_at=at)
+    user.set_password(password)
+    user.must_change_password = must_change
+    user.save(update_fields=["password", "must_change_password"])
+
+
+def _password_for_once() -> str:
+    return secrets.token_urlsafe(15)

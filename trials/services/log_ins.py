@@ -1,0 +1,136 @@
+"""Attempts to log in, counted in the database so that every web process sees the same lock.
+
+What is recorded here is committed at once and by itself: a refusal further on cannot take a failed
+attempt back.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from trials.models import LogInRecord, User
+from trials.models.accounts import Kind, Method
+from trials.rules.log_ins import LockPolicy, locked_until
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of an attempt: who it was, or until when nobody of that name gets in."""
+
+    user: User | None = None
+    locked_until: datetime | None = None
+
+
+def name_key(name: str) -> str:
+    """Return what tells one typed name from another, and nobody without the secret key the name."""
+    text = f"log-in name {name.strip().casefold()}"
+    return hmac.new(settings.SECRET_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+@transaction.atomic(durable=True)
+def attempt(
+    *,
+    name: str,
+    address: str | None,
+    method: Method,
+    check: Callable[[], User | None],
+    at: datetime,
+) -> Attempt:
+    """Ask ``check`` who it is, unless the name or the address is locked; record what came of it.
+
+    Attempts under one name wait for one another, so that no more get through than the limit. A
+    success is not recorded here: it is one only when every step of the log-in is taken.
+    """
+    key = name_key(name)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+    person = User.objects.filter(username__iexact=name.strip()).order_by("pk").first()
+    if end := lock_end(key=key, address=address, at=at):
+        _record(Kind.REFUSED, person=person, key=key, address=address, method=method, at=at)
+        return Attempt(locked_until=end)
+    if (found := check()) is not None:
+        return Attempt(user=found)
+    _record(Kind.FAILED, person=person, key=key, address=address, method=method, at=at)
+    if lock_end(key=key, address=address, at=at):
+        _record(Kind.LOCKED, person=person, key=key, address=address, method=method, at=at)
+    return Attempt()
+
+
+def lock_end(*, key: str, address: str | None, at: datetime) -> datetime | None:
+    """Return until when log-in is refused for a name, or from an address; nothing if it is not."""
+    lasts = timedelta(seconds=settings.VIGIL_LOCK_SECONDS)
+    recent = LogInRecord.objects.filter(at__gt=at - 2 * lasts).order_by("pk")
+    ends = [
+        locked_until(
+            _since_reset(recent.filter(name_key=key)),
+            LockPolicy(failures=settings.VIGIL_LOCK_FAILURES, lasts=lasts),
+        )
+    ]
+    if address is not None:
+        failed = recent.filter(address=address, kind=Kind.FAILED).values_list("at", flat=True)
+        policy = LockPolicy(failures=settings.VIGIL_LOCK_ADDRESS_FAILURES, lasts=lasts)
+        ends.append(locked_until(failed, policy))
+    return max((end for end in ends if end is not None and at < end), default=None)
+
+
+def _since_reset(records: QuerySet[LogInRecord]) -> list[datetime]:
+    """Return when attempts failed since the last log-in, or since somebody ended the lock."""
+    failed: list[datetime] = []
+    for kind, at in records.values_list("kind", "at"):
+        if kind in (Kind.LOGGED_IN, Kind.LOCK_ENDED):
+            failed = []
+        elif kind == Kind.FAILED:
+            failed.append(at)
+    return failed
+
+
+def note(
+    kind: Kind,
+    *,
+    user: User,
+    at: datetime,
+    address: str | None = None,
+    method: Method = Method.NONE,
+    by: User | None = None,
+    reason: str = "",
+) -> LogInRecord:
+    """Record what happened to somebody's log-in, in the caller's transaction if there is one."""
+    return _record(
+        kind,
+        person=user,
+        key=name_key(user.username),
+        at=at,
+        address=address,
+        method=method,
+        by=by,
+        reason=reason,
+    )
+
+
+def _record(
+    kind: Kind,
+    *,
+    person: User | None,
+    key: str,
+    at: datetime,
+    address: str | None = None,
+    method: Method = Method.NONE,
+    by: User | None = None,
+    reason: str = "",
+) -> LogInRecord:
+    return LogInRecord.objects.create(
+        kind=kind,
+        person=person,
+        name_key=key,
+        at=at,
+        address=address,
+        method=method,
+        by=by,
+        reason=reason,
+    )
