@@ -1,14 +1,12 @@
 """The randomisation section of a protocol file: what is accepted, and each way it is wrong."""
 
 from fractions import Fraction
-from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
 
 from tests.factories import PROTOCOL
 from trials.rules.protocol import ProtocolInvalid, load_protocol
-from trials.rules.protocol.consistency import minimised_factor_findings
 from trials.rules.randomisation import BlockSize, DesignArm, MinimisedFactor, design_of
 
 
@@ -219,19 +217,12 @@ def test_a_minimisation_counts_a_hundred_equal_arms_at_most():
 
 
 def test_a_factor_is_one_of_the_protocol_or_the_site():
-    stated = load_protocol(text_with(minimisation(factors=(("site", 1),)))).randomisation
-    other = stated.model_copy(
-        update={
-            "minimisation": stated.minimisation.model_copy(
-                update={"factors": (SimpleNamespace(code="MRD"), SimpleNamespace(code="AGE"))}
-            )
-        }
-    )
+    known = minimisation(factors=(("site", 1), ("mrd", 2)))
+    unknown = minimisation(factors=(("site", 1), ("AGE", 2)))
 
-    assert list(minimised_factor_findings(stated, ())) == []
-    (finding,) = minimised_factor_findings(other, (SimpleNamespace(code="MRD"),))
-    assert finding.key == ("randomisation", "minimisation", "factors", 1, "code")
-    assert finding.rule == "factor_unknown"
+    assert problems(known) == []
+    assert design(known).minimisation.factors[1] == MinimisedFactor("mrd", 2, ("H", "I"))
+    assert problems(unknown) == [("minimisation.factors[1].code", "factor_unknown")]
 
 
 def test_the_place_of_a_wrong_factor_is_its_line():

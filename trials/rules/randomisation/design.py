@@ -128,8 +128,7 @@ def _minimisation(protocol: Protocol) -> Minimisation | None:
     if stated is None:
         return None
     known = {
-        factor.code: tuple(level.code for level in factor.levels)
-        for factor in getattr(protocol, "factors", ())
+        factor.code: tuple(level.code for level in factor.levels) for factor in protocol.factors
     }
     weights = _lowest_terms([factor.weight for factor in stated.factors])
     return Minimisation(

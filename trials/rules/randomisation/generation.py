@@ -30,7 +30,7 @@ Source: FIPS 180-4 (SHA-256); Knuth, The Art of Computer Programming 2, 3.4.2, a
 
 from collections.abc import Iterator
 from hashlib import sha256
-from itertools import count, islice
+from itertools import islice
 from struct import unpack
 from typing import NamedTuple
 
@@ -77,10 +77,12 @@ def words(seed: bytes, label: str) -> Iterator[int]:
     """Yield the stream of a seed and a label, as numbers of 32 bits, without end."""
     parts = (GENERATOR.encode(), seed, label.encode())
     prefix = sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts))
-    for number in count():
+    number = 0
+    while True:
         block = prefix.copy()
         block.update(number.to_bytes(8, "big"))
         yield from unpack(">8I", block.digest())
+        number += 1
 
 
 def below(stream: Iterator[int], bound: int) -> int:

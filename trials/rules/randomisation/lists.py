@@ -170,8 +170,7 @@ def _opens_a_block(arms: Sequence[str], design: Design) -> bool:
     """Return whether these arms, fewer than a block, could be how one begins."""
     counts = Counter(arms)
     return any(
-        len(arms) < block.size
-        and all(counts[arm.code] <= arm.ratio * block.size // design.unit for arm in design.arms)
+        all(counts[arm.code] <= arm.ratio * block.size // design.unit for arm in design.arms)
         for block in design.blocks
     )
 

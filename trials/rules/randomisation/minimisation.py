@@ -30,6 +30,7 @@ fictitious equal arms).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from trials.rules.randomisation.design import Design, Imbalance, Minimisation
 from trials.rules.randomisation.generation import DRAW_BITS
@@ -61,12 +62,10 @@ def minimised_arm(
     rule = _rule(design)
     imbalances = _imbalances(rule, counts, levels, arms=design.unit)
     weights = _weights(rule, imbalances)
-    total, reached = sum(weights), 0
-    for place, weight in enumerate(weights, start=1):
-        reached += weight
-        if draw * total < reached << DRAW_BITS:
-            return Minimised(place, design.equal_arms[place - 1], imbalances, weights)
-    raise AssertionError("the weights add up to their total")
+    total = sum(weights)
+    passed = [draw * total >= reached << DRAW_BITS for reached in accumulate(weights)]
+    place = sum(passed) + 1
+    return Minimised(place, design.equal_arms[place - 1], imbalances, weights)
 
 
 def counted(

@@ -9,7 +9,7 @@ places).
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -66,7 +66,7 @@ def guess_rate(design: Design) -> GuessRate:
     if design.method == "simple":
         return GuessRate(blind, Rate(blind, Fraction(len(design.arms) == 1)))
     if design.method == "minimisation":
-        return GuessRate(blind, _simulated(_minimised_chances(design)))
+        return GuessRate(blind, _simulated(islice(_minimised_chances(design), SIMULATED_PLACES)))
     unaware = _simulated(_unaware_chances(design)) if len(design.blocks) > 1 else None
     return GuessRate(blind, _blocks_rate(design), unaware)
 
@@ -101,8 +101,8 @@ def _from_here(left: Left) -> tuple[Fraction, Fraction]:
     return right, certain
 
 
-def _simulated(chances: Iterator[float]) -> Rate:
-    best = list(islice(chances, SIMULATED_PLACES))
+def _simulated(chances: Iterable[float]) -> Rate:
+    best = list(chances)
     certain = sum(chance > 1 - 1e-9 for chance in best)
     right = Fraction(round(sum(best) / len(best) * 10**6), 10**6)
     return Rate(right, Fraction(certain, len(best)), len(best))
@@ -121,7 +121,7 @@ def _unaware_chances(design: Design) -> Iterator[float]:
     }
     belief = fresh
     one = replace(design, strata=("simulated",))
-    for entry in generate(one, seed=_SEED, length=SIMULATED_PLACES):
+    for entry in generate(one, seed=_SEED, length=SIMULATED_PLACES)[:SIMULATED_PLACES]:
         yield max(
             sum(chance * left[arm] / sum(left) for left, chance in belief.items())
             for arm in range(len(arms))
