@@ -87,7 +87,10 @@ class AccountAdmin(FormsAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.form_view)
-        return [path("<int:pk>/<slug:what>/", view, name="trials_user_form"), *super().get_urls()]
+        return [
+            path("<int:pk>/forms/<slug:what>/", view, name="trials_user_form"),
+            *super().get_urls(),
+        ]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(person(request).may(Permission.MANAGE_PEOPLE))
@@ -213,7 +216,7 @@ class MachineClientAdmin(FormsAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.form_view)
-        own = path("<uuid:pk>/<slug:what>/", view, name="trials_machineclient_form")
+        own = path("<uuid:pk>/forms/<slug:what>/", view, name="trials_machineclient_form")
         return [own, *super().get_urls()]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

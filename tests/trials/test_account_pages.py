@@ -1,0 +1,97 @@
+"""The administrator's pages about accounts, log-ins and clients, as they are used."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from events.models import IdempotencyRecord
+from tests.trials.test_log_ins import Kind, Office, enrolled, enter, kinds
+from trials.models import MachineClient, User
+
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fast_and_uncollected(settings, tmp_path) -> None:
+    settings.STATIC_ROOT = tmp_path
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.VIGIL_LOCK_FAILURES = 3
+
+
+@pytest.fixture
+def study() -> Office:
+    return Office()
+
+
+@pytest.fixture
+def admin(study) -> Client:
+    client = Client()
+    client.force_login(study.admin)
+    return client
+
+
+def secret_on(page) -> str:
+    return re.search(r'user-select:all">([^<]+)<', page.content.decode())[1]
+
+
+def test_a_person_is_added_and_given_a_password_once(study, admin):
+    form = {"key": "a", "username": "newcomer", "first_name": "New", "last_name": "Comer"}
+
+    page = admin.post(reverse("admin:trials_user_add"), form)
+    again = admin.post(reverse("admin:trials_user_add"), form)
+
+    assert User.objects.get(username="newcomer").check_password(secret_on(page))
+    assert secret_on(page) not in again.content.decode()
+    assert not IdempotencyRecord.objects.filter(body__contains=secret_on(page)).exists()
+
+
+def test_a_lock_is_ended_and_a_lost_factor_removed_with_a_reason(study, admin):
+    someone = study.coordinator
+    enrolled(someone)
+    for _ in range(3):
+        enter(someone.username, "wrong")
+    shown = admin.get(reverse("admin:trials_user_change", args=[someone.pk])).content.decode()
+
+    for what in ("lock", "factors", "password"):
+        address = reverse("admin:trials_user_form", args=[someone.pk, what])
+        assert admin.get(address).status_code == 200
+        admin.post(address, {"key": what, "reason": "telephone lost"})
+
+    assert "End the lock" in shown
+    assert kinds(someone)[-3:] == [Kind.LOCK_ENDED, Kind.FACTOR_REMOVED, Kind.PASSWORD_GIVEN]
+
+
+def test_a_client_is_given_renewed_and_ended(study, admin):
+    last = timezone.now().date() + timedelta(30)
+    form = {"key": "a", "site": study.site.pk, "name": "Ward", "scopes": ["read"]}
+
+    given = admin.post(reverse("admin:trials_machineclient_add"), {**form, "expires_on": last})
+    client = MachineClient.objects.get()
+    own = reverse("admin:trials_machineclient_change", args=[client.pk])
+    renewed = admin.post(
+        f"{own.replace('change/', 'forms/')}renew/",
+        {"key": "b", "expires_on": last, "overlap_hours": 1},
+    )
+    page = admin.get(own)
+    admin.post(f"{forms}end/", {"key": "c", "reason": "over"})
+
+    assert secret_on(given) != secret_on(renewed)
+    assert client.application.client_id in page.content.decode()
+    client.refresh_from_db()
+    assert client.ended_by == study.admin
+
+
+@pytest.mark.parametrize("name", ["trials_user", "trials_loginrecord", "trials_machineclient"])
+def test_the_lists_are_for_the_administrator_and_not_for_a_coordinator(study, admin, name):
+    enter("nobody", "wrong")
+    other = Client()
+    other.force_login(study.coordinator)
+    address = reverse(f"admin:{name}_changelist")
+
+    assert admin.get(address).status_code == 200
+    assert other.get(address).status_code == 403
