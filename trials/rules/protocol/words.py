@@ -90,7 +90,6 @@ KEYS = {
     "offset_days": "day after its anchor",
     "every_cycles": "distance in cycles",
     "every_days": "distance in days",
-    "mrd_positive": "MRD-positive",
     "active_drug": "holds study drug",
     "control": "is the control",
     "primary": "primary endpoint",

@@ -1,0 +1,238 @@
+"""Another trial is another file: three arms, another drug, other strata, no pregnancy risk."""
+
+import re
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from patients.models import Subject
+from tests.factories import NOW, TODAY, user
+from tests.interface import caller_for
+from tests.marks import on_postgres
+from trials.permissions import Role
+from trials.rules.protocol import load_protocol
+from trials.rules.randomisation import design_of, generate
+from trials.services.setup import add_site, create_trial, give_role
+from trials.services.unblinding import arms_for_report
+
+
+ROOT = Path(__file__).parents[2]
+PROTOCOL = (ROOT / "tests/protocols/three_arms.toml").read_text()
+DAY = TODAY.isoformat()
+SITES = ("FR-01", "NL-01")
+VALUES = {
+    "performance_status": 1,
+    "histology": "papillary",
+    "prior_lines": 1,
+    "measurable_lesion": True,
+    "scanned_on": (TODAY - timedelta(28)).isoformat(),
+}
+LABS = [
+    {"analyte": "anc", "value": "2.5", "unit": "10^9/L"},
+    {"analyte": "platelets", "value": "150", "unit": "10^9/L"},
+    {"analyte": "creatinine_clearance", "value": "90", "unit": "mL/min"},
+]
+pytestmark = on_postgres
+
+
+class Trial:
+    """The trial of the file, set up by the services an administrator uses, spoken to by REST."""
+
+    def __init__(self) -> None:
+        self.admin = user("admin")
+        began = NOW - timedelta(1)
+        self.trial = create_trial(
+            protocol_text=PROTOCOL, conduct="replay", administrator=self.admin, at=began
+        )
+        self.callers = {}
+        for code in SITES:
+            site = add_site(
+                trial_id=self.trial.pk, code=code, name=code, country=code[:2],
+                time_zone="Europe/Paris", by=self.admin, at=began,
+            )  # fmt: skip
+            self.callers[code] = self._caller(Role.SITE_SYSTEM, site=site)
+        self.statistician = self._person(Role.UNBLINDED_STATISTICIAN)
+        self._post_list()
+        self._supply()
+
+    def _person(self, role, *, site=None):
+        person = user(f"{role.value}-{site.code}" if site else role.value)
+        give_role(
+            user=person, trial_id=self.trial.pk, site=site, role=role, by=self.admin,
+            at=NOW - timedelta(1),
+        )  # fmt: skip
+        return person
+
+    def _caller(self, role, *, site=None):
+        return caller_for(self._person(role, site=site))
+
+    def _post_list(self) -> None:
+        entries = generate(design_of(load_protocol(PROTOCOL)), seed="a seed of this test")
+        body = {
+            "trial": "EXA3",
+            "entries": [{"stratum": e.stratum, "arm": e.arm} for e in entries],
+            "reason": "for the test",
+        }
+        answer = caller_for(self.statistician).post("/randomisation-lists", body)
+        assert answer.status_code == 201, answer.content
+
+    def _supply(self) -> None:
+        supplier = self._caller(Role.UNBLINDED_SUPPLIER)
+        for start, site in enumerate(SITES, start=1):
+            kits = [
+                {"number": f"{start}{n:05}", "dose_mg": "200", "arm": "ESC"[n % 3],
+                 "expires_on": "2030-01-01"}
+                for n in range(12)
+            ]  # fmt: skip
+            body = {"trial": "EXA3", "site": site, "kits": kits}
+            assert supplier.post("/kit-supplies", body).status_code == 201
+
+    def post(self, site, path, /, **body):
+        answer = self.callers[site].post(path, body)
+        assert answer.status_code == 201, answer.content
+        return answer.json()
+
+    def screened(self, site, *, sex="female", **values):
+        """Enter one person, with consent and screening; return their address and the screening."""
+        entered = self.post(
+            site, "/subjects", trial="EXA3", site=site, year_of_birth=1970, sex=sex,
+            screened_on=DAY,
+        )  # fmt: skip
+        path = f"/subjects/{entered['id']}"
+        self.post(site, f"{path}/consents", version="1.0", signed_on=DAY)
+        screening = self.post(
+            site, f"{path}/screenings", assessed_on=DAY, values={**VALUES, **values}
+        )
+        return path, screening
+
+    def randomised(self, site, **how):
+        path, _ = self.screened(site, **how)
+        return path, self.post(site, f"{path}/randomisations", randomised_on=DAY)
+
+    def arms(self):
+        """The arm of everybody randomised, by (stratum, place), as the statistician may see it."""
+        arms = arms_for_report(trial=self.trial, by=self.statistician, detail="balance")
+        rows = Subject.objects.exclude(allocation=None).select_related("allocation")
+        return [(row.allocation.stratum, arms[row.allocation.slot_id]) for row in rows]
+
+
+@pytest.fixture
+def trial(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path
+    return Trial()
+
+
+def test_the_same_flow_runs_from_another_file(trial):
+    path, given = trial.randomised("NL-01")
+    trial.post("NL-01", f"{path}/labs", taken_on=DAY, results=LABS)
+    trial.post("NL-01", f"{path}/visits", kind="cycle", cycle=1, visited_on=DAY)
+    dose = trial.post(
+        "NL-01", f"{path}/dose-decisions", cycle=1, decided_on=DAY, dose_mg="200", reason=""
+    )
+    kit = trial.post(
+        "NL-01", f"{path}/dispensations", cycle=1, prescribed_at=f"{DAY}T09:00:00Z",
+        dispensed_on=DAY, days=21,
+    )  # fmt: skip
+    event = trial.post(
+        "NL-01", f"{path}/adverse-events", term="Palpitations", soc="Cardiac disorders", grade=2,
+        started_on=DAY, outcome="recovered", related=True, serious=False,
+    )  # fmt: skip
+    response = trial.post(
+        "NL-01", f"{path}/response-assessments", assessed_on=DAY, response="SD",
+        assessor="investigator",
+    )  # fmt: skip
+
+    assert given["stratum"] == "F-LESS"
+    assert Decimal(dose["proposed_dose_mg"]) == 200
+    assert kit["kit_number"].startswith("2")
+    assert (event["ctcae_version"], response["response"]) == ("5.0", "SD")
+    feed = trial._caller(Role.DATA_MANAGER).get("/events?trial=EXA3&after=0").json()
+    assert "results" in feed or "events" in feed
+
+
+def test_arms_are_balanced_one_to_one_to_one_in_every_stratum(trial):
+    for site, sex, status in [
+        *[("FR-01", "female", 0), ("NL-01", "female", 0)] * 4,
+        *[("FR-01", "male", 2)] * 3,
+    ]:
+        trial.randomised(site, sex=sex, performance_status=status)
+
+    arms = trial.arms()
+    assert Counter(stratum for stratum, _ in arms) == {"F-FIT": 8, "M-LESS": 3}
+    for stratum in ("F-FIT", "M-LESS"):
+        counts = Counter(arm for held, arm in arms if held == stratum)
+        assert set(counts) <= {"E", "S", "C"}
+        assert max(counts.values()) - min(counts[arm] for arm in "ESC") <= 3
+
+
+@pytest.mark.parametrize(
+    ("values", "reasons"),
+    [
+        ({"prior_lines": 2}, []),
+        ({"prior_lines": 3}, ["too_many_lines"]),
+        ({"performance_status": 3}, ["not_fit_enough"]),
+        ({"measurable_lesion": False, "marker_level": "50.1"}, []),
+        ({"measurable_lesion": False, "marker_level": "50.0"}, ["nothing_to_measure"]),
+        ({"measurable_lesion": False}, ["nothing_to_measure_missing"]),
+        ({"histology": "mixed"}, ["mixed_needs_haemoglobin_missing"]),
+        ({"histology": "mixed", "haemoglobin_g_dl": "10.0"}, []),
+        ({"histology": "mixed", "haemoglobin_g_dl": "9.9"}, ["mixed_needs_haemoglobin"]),
+    ],
+)
+def test_its_own_criteria_decide(trial, values, reasons):
+    _, screening = trial.screened("FR-01", **values)
+
+    assert [reason["code"] for reason in screening["reasons"]] == reasons
+    assert screening["eligible"] == (not reasons)
+
+
+def test_what_it_does_not_have_is_refused_and_its_timing_holds(trial):
+    system = trial.callers["FR-01"]
+    late, _ = trial.screened("FR-01", scanned_on=(TODAY - timedelta(29)).isoformat())
+    path, _ = trial.randomised("FR-01")
+
+    too_late = system.post(f"{late}/randomisations", {"randomised_on": DAY}).json()
+    talk = system.post(
+        f"{path}/counsellings",
+        {"counselled_on": DAY, "acknowledgement_version": "1.0", "contraception": "condom",
+         "contraception_since": None},
+    ).json()  # fmt: skip
+    nodular = system.post(
+        f"{path}/response-assessments",
+        {"assessed_on": DAY, "response": "nPR", "assessor": "investigator"},
+    ).json()
+
+    assert [reason["code"] for reason in too_late["reasons"]] == ["too_late_after_scan"]
+    assert [reason["code"] for reason in talk["reasons"]] == ["no_prevention_programme"]
+    assert [reason["code"] for reason in nodular["reasons"]] == ["not_in_response_scale"]
+
+
+# What the built-in trial and the one of this test are about. The demo may say it, and the report's
+# tests; no code that runs a trial does.
+WORDS = re.compile(r"\bcllm?1?\b|iwcll|lenalid|\bmrd|ighv|del17p|\bEXA3|examplinib", re.IGNORECASE)
+APPS = ("events", "trials", "patients", "dosing", "reporting", "config")
+
+
+def test_no_code_names_a_trial_its_disease_or_its_drug():
+    of_the_demo = (ROOT / "config/demo", ROOT / "config/management/commands/demo.py")
+    files = [
+        path
+        for app in APPS
+        for path in (ROOT / app).rglob("*")
+        if path.suffix in {".py", ".sql", ".html", ".typ"}
+        and "migrations" not in path.parts
+        and not any(path.is_relative_to(place) for place in of_the_demo)
+    ]
+
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if WORDS.search(line)
+    ]
+
+    assert len(files) > 100
+    assert found == []
