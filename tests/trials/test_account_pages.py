@@ -73,8 +73,9 @@ def test_a_client_is_given_renewed_and_ended(study, admin):
     given = admin.post(reverse("admin:trials_machineclient_add"), {**form, "expires_on": last})
     client = MachineClient.objects.get()
     own = reverse("admin:trials_machineclient_change", args=[client.pk])
+    forms = own.replace("change/", "forms/")
     renewed = admin.post(
-        f"{own.replace('change/', 'forms/')}renew/",
+        f"{forms}renew/",
         {"key": "b", "expires_on": last, "overlap_hours": 1},
     )
     page = admin.get(own)
