@@ -437,6 +437,14 @@ def test_the_last_passwords_are_refused_and_the_one_before_them_is_not(person, s
     assert UsedPassword.objects.count() == 7
 
 
+def test_somebody_without_a_password_has_none_to_change(study):
+    client = Client()
+    client.force_login(study.coordinator)
+
+    assert client.get(reverse("account_change_password")).url == reverse("mfa_index")
+    assert b"Your account has none" in client.get(reverse("mfa_index")).content
+
+
 def test_changing_the_password_ends_the_other_sessions(person):
     here, there = logged_in(person.username), logged_in(person.username)
 

@@ -105,6 +105,11 @@ class PasswordPage(_Own, PasswordChangeView):
     template_name = "account/form.html"
     title = "Change password"
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not request.user.has_usable_password():  # who enters by single sign-on alone has none
+            return redirect("mfa_index")
+        return super().dispatch(request, *args, **kwargs)
+
     def form_valid(self, form: Any) -> Any:
         with transaction.atomic():
             return super().form_valid(form)
