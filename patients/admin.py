@@ -1,5 +1,6 @@
-"""Lists of what was recorded about subjects; corrections of adverse events and responses."""
+"""Lists of what was recorded about subjects; corrections; the event log."""
 
+import json
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -14,14 +15,16 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
+from events.models import OutboxEvent
 from patients.admin_forms import (
     AdverseEventCorrection,
     Correction,
     ResponseCorrection,
 )
 from patients.models import AdverseEvent, LabResult, ResponseAssessment, Screening, Subject, Visit
+from patients.queries import readable_events
 from trials.admin_forms import ServiceForm, form_page, send
-from trials.admin_site import may_at, site
+from trials.admin_site import may_at, person, site
 from trials.models import Site
 from trials.permissions import Permission
 
@@ -157,3 +160,53 @@ class ResponseAssessmentAdmin(CorrectableAdmin):
     @display(description="Response", ordering="response", label={"PD": "danger"})
     def response_label(self, row: ResponseAssessment) -> tuple[str, str]:
         return row.response, row.get_response_display()
+
+
+@admin.register(OutboxEvent, site=site)
+class EventAdmin(ReadOnlyAdmin):
+    """The log as it is chained, as far as the user may read it."""
+
+    read_permission = Permission.READ_HISTORY
+    list_display = ("seq", "type", "stream", "occurred_at", "recorded_at", "actor", "short_digest")
+    list_display_links = ("seq", "type")
+    list_filter = ("stream", "type")
+    list_select_related = ("link",)
+    search_fields = ("type", "actor")
+    ordering = ("-id",)
+    fields = (
+        "seq",
+        "type",
+        "stream",
+        "occurred_at",
+        "recorded_at",
+        "actor",
+        "request_id",
+        "caused_by",
+        "facts",
+        "digest",
+        "previous",
+    )
+    readonly_fields = ("seq", "facts", "digest", "previous")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:
+        return readable_events(person(request))
+
+    @display(description="No.", ordering="link__seq", empty_value="not yet chained")
+    def seq(self, row: OutboxEvent) -> int | None:
+        return row.link.seq if hasattr(row, "link") else None
+
+    @display(description="Digest")
+    def short_digest(self, row: OutboxEvent) -> str | None:
+        return row.link.digest[:12] if hasattr(row, "link") else None
+
+    @display(description="Digest")
+    def digest(self, row: OutboxEvent) -> str | None:
+        return row.link.digest if hasattr(row, "link") else None
+
+    @display(description="Digest before it")
+    def previous(self, row: OutboxEvent) -> str | None:
+        return row.link.previous if hasattr(row, "link") else None
+
+    @display(description="Payload")
+    def facts(self, row: OutboxEvent) -> str:
+        return json.dumps(row.payload, indent=2, sort_keys=True)

@@ -14,6 +14,7 @@ from patients.services.enrolment import enrol_subject, randomise_subject, record
 from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
 from patients.services.response import correct_response, record_response
+from patients.services.transfers import transfer_subject
 from patients.services.visits import record_contact, record_visit
 from trials.admin_forms import DayField, ServiceForm
 from trials.models import Site, User
@@ -351,6 +352,34 @@ class DeathForm(SubjectForm):
     cause = forms.CharField(max_length=300)
 
 
+class TransferForm(SubjectForm):
+    title, icon, submit = "Transfer to another site", "move_up", "Transfer"
+    permission = Permission.TRANSFER
+    service = staticmethod(transfer_subject)
+    note = (
+        "The number and all records stay with the subject. From now on the receiving site sees all "
+        "of them and the present site sees nothing. Kits stay where they are."
+    )
+
+    to_site = forms.ChoiceField(label="Receiving site")
+    transferred_on = DayField(label="Transferred on")
+    agreed_by = forms.CharField(max_length=120, label="Receiving investigator, who agreed")
+    agreement = forms.CharField(
+        max_length=120, label="Document of the agreement", help_text="As in: letter of 2026-03-09"
+    )
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), max_length=2000)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.subject is not None:
+            active = Site.objects.visible_to(self.by, Permission.TRANSFER).filter(
+                trial=self.subject.trial, status=Site.Status.ACTIVE
+            )
+            others = active.exclude(pk=self.subject.site_id)
+            choices = [("", "Choose…"), *((row.code, str(row)) for row in others)]
+            self.fields["to_site"].choices = choices  # type: ignore[attr-defined]
+
+
 class Correction(SubjectForm):
     """A correction keeps what stood there before, with its reason, in the history."""
 
@@ -402,4 +431,5 @@ FORMS: dict[str, type[SubjectForm]] = {
     "further-treatment": FurtherTreatmentForm,
     "death": DeathForm,
     "withdrawal": WithdrawalForm,
+    "transfer": TransferForm,
 }

@@ -21,3 +21,8 @@ class RecordRefused(Refused):
 class NotRandomisable(Refused):
     code = "not_randomisable"
     title = "The subject cannot be randomised"
+
+
+class TransferRefused(Refused):
+    code = "transfer_refused"
+    title = "The subject was not transferred"

@@ -118,3 +118,13 @@ class DeathRecorded(SubjectEvent):
 
     type = "patients.DeathRecorded"
     died_on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectTransferred(SubjectEvent):
+    """The subject moved from another site to this one, with all of its past."""
+
+    type = "patients.SubjectTransferred"
+    transfer_id: UUID
+    from_site_id: UUID
+    transferred_on: date

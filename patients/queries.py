@@ -2,9 +2,16 @@
 
 from datetime import date
 
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
+from events.models import OutboxEvent
 from patients.models import Consent, ConsentWithdrawal, ResponseAssessment, Screening, Subject
 from patients.rules.consent import form_due
 from patients.rules.screening import read_values
+from trials.models import User
+from trials.permissions import Permission
 from trials.rules.protocol import Value
 
 
@@ -32,3 +39,24 @@ def screened_values(screening: Screening) -> dict[str, Value]:
     """Return what a screening found, read by the protocol version it was recorded under."""
     variables = screening.protocol_version.protocol.screening.variables
     return read_values(screening.values, variables)
+
+
+def readable_events(user: User) -> "QuerySet[OutboxEvent]":
+    """Return the events of the log that a user may read.
+
+    Who reads the history of all sites reads a trial's whole stream. Who reads it at one site
+    reads what happened there, and all that ever happened to the subjects who are there now; of a
+    subject who moved away, nothing.
+    """
+    readable = Q(pk__in=[])
+    for held in user.may(Permission.READ_HISTORY):
+        here = Q(stream=held.trial.code)
+        if held.site_id is not None:
+            subjects = Subject.objects.filter(site=held.site_id)
+            there_now = subjects.annotate(text=Cast("pk", TextField())).values("text")
+            here &= Q(about__in=there_now) | Q(about=None, payload__site_id=str(held.site_id))
+        readable |= here
+    rows: QuerySet[OutboxEvent] = OutboxEvent.objects.annotate(
+        about=KeyTextTransform("subject_id", "payload")
+    )
+    return rows.filter(readable)

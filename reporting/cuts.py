@@ -20,6 +20,7 @@ from patients.models import (
     ResponseAssessment,
     Screening,
     Subject,
+    SubjectTransfer,
     Visit,
 )
 from patients.rules.partial_dates import PartialDate
@@ -44,8 +45,8 @@ def _earliest(field: str) -> DayOf:
     return lambda row, sites: PartialDate(getattr(row, field)).first_day
 
 
-def _day_at_site(row: Row, sites: dict[Any, Row]) -> date:
-    return DataCut.local_day(row.taken_at, sites[row.subject.site_id])
+def _day_at_site(row: Row, site_of: dict[Any, Row]) -> date:
+    return DataCut.local_day(row.taken_at, site_of[row.subject_id])
 
 
 CLINICAL_DAY: dict[type[models.Model], DayOf] = {
@@ -83,9 +84,8 @@ class DataCut:
         it was known at the instant, also when it happened after the cut-off.
         """
         rows = rows_as_known_at(model, self.as_known_at).filter(**self._of_trial(model))
-        if model is PregnancyTest:
-            rows = rows.select_related("subject")
-        day, sites = CLINICAL_DAY[model], self.sites()
+        sites = self._site_of_subjects() if model is PregnancyTest else self.sites()
+        day = CLINICAL_DAY[model]
         with reading_as_system(WHOLE):
             kept = [row for row in rows if day(row, sites) <= self.cutoff_on]
         return sorted(kept, key=lambda row: (day(row, sites), str(row.pgh_obj_id)))
@@ -94,6 +94,21 @@ class DataCut:
         """Return the trial's sites by id, as they were known at the instant."""
         rows = rows_as_known_at(Site, self.as_known_at).filter(trial_id=self.trial.pk)
         return {row.pgh_obj_id: row for row in rows}
+
+    def entry_sites(self) -> dict[Any, Any]:
+        """Return the site's id at which each subject was entered, wherever it moved later."""
+        subjects = rows_as_known_at(Subject, self.as_known_at).filter(trial_id=self.trial.pk)
+        moves = rows_as_known_at(SubjectTransfer, self.as_known_at)
+        moves = moves.filter(subject__trial_id=self.trial.pk).order_by("-recorded_at")
+        with reading_as_system(WHOLE):
+            found = dict(subjects.values_list("pgh_obj_id", "site_id"))
+            return found | dict(moves.values_list("subject_id", "from_site_id"))
+
+    def _site_of_subjects(self) -> dict[Any, Row]:
+        sites = self.sites()
+        subjects = rows_as_known_at(Subject, self.as_known_at).filter(trial_id=self.trial.pk)
+        with reading_as_system(WHOLE):
+            return {key: sites[at] for key, at in subjects.values_list("pgh_obj_id", "site_id")}
 
     def conduct(self) -> str:
         row = rows_as_known_at(Trial, self.as_known_at).get(pgh_obj_id=self.trial.pk)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db.models import Count, Max, QuerySet
-from django.db.models.functions import TruncMonth
+from django.db.models import Count, F, Max, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, TruncMonth
 from django.http import HttpRequest
 
 from events.models import Delivery
 from patients.models import Screening, Subject
 from reporting import drawings
 from reporting.models import Notice, SafetySummary
-from trials.models import Site, Trial, User
+from trials.models import Allocation, Site, Trial, User
 from trials.permissions import Permission
 from trials.rules.protocol import Protocol
 
@@ -108,12 +108,18 @@ def overview(trial: Trial, sites: "QuerySet[Site]") -> Overview:
     )
 
 
+def _of_allocations(figure: Any) -> Subquery:
+    """Return a figure over those randomised at a site, wherever they moved later."""
+    rows = Allocation.objects.filter(site=OuterRef("pk")).order_by().values("site")
+    return Subquery(rows.annotate(figure=figure).values("figure"))
+
+
 def _site_rows(sites: "QuerySet[Site]") -> tuple[SiteRow, ...]:
     counted = list(
         sites.annotate(
-            screened=Count("subjects"),
-            randomised=Count("subjects__allocation"),
-            last_on=Max("subjects__allocation__randomised_on"),
+            screened=F("entered"),
+            randomised=Coalesce(_of_allocations(Count("pk")), 0),
+            last_on=_of_allocations(Max("randomised_on")),
         ).order_by("code")
     )
     most_screened = max((row.screened for row in counted), default=0)

@@ -139,7 +139,7 @@ class TestFinding:
 
 def screened_subjects(cut: DataCut) -> tuple[ScreenedSubject, ...]:
     """Return everybody screened by the cut-off, by number."""
-    sites = cut.sites()
+    sites, entered_at = cut.sites(), cut.entry_sites()
     screenings = _by_subject(cut, Screening)
     allocations = {row.pgh_obj_id: row for row in cut.records(Allocation)}
     rows = []
@@ -150,7 +150,7 @@ def screened_subjects(cut: DataCut) -> tuple[ScreenedSubject, ...]:
         rows.append(
             ScreenedSubject(
                 number=subject.number,
-                site=sites[subject.site_id].code,
+                site=sites[entered_at[subject.pgh_obj_id]].code,
                 screened_on=subject.screened_on,
                 eligible=last.eligible if last else None,
                 stratum=allocation.stratum if allocation else "",
@@ -291,7 +291,7 @@ class _EfficacyReader:
         last = died_on or alive[-1]
         return RandomisedSubject(
             number=subject.number,
-            site=self._sites[subject.site_id].code,
+            site=self._sites[allocation.site_id].code,
             stratum=allocation.stratum,
             slot_id=allocation.slot_id,
             randomised_on=start,

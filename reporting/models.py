@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from events.history import tracked
+from patients.models import Subject
 from trials.models import Site, Trial, User
 from trials.models.people import trial_ids
 from trials.permissions import Permission
@@ -53,7 +54,9 @@ class SafetySummary(models.Model):
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
     def visible_to(self, user: User) -> "NoticeQuerySet":
-        return self.filter(site__in=Site.objects.visible_to(user))
+        """Notices about the user's sites, and about subjects where those are now."""
+        own = Q(subject__in=Subject.objects.visible_to(user))
+        return self.filter(own | Q(subject=None, site__in=Site.objects.visible_to(user)))
 
 
 class Notice(models.Model):
@@ -62,6 +65,9 @@ class Notice(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="+")
     site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="+")
+    subject = models.ForeignKey(
+        Subject, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     event = models.OneToOneField("events.OutboxEvent", on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=40)
     text = models.CharField(max_length=300)

@@ -27,6 +27,7 @@ from patients.models import (
     ResponseAssessment,
     Screening,
     Subject,
+    SubjectTransfer,
     Visit,
 )
 
@@ -48,6 +49,7 @@ RECORDS: tuple[type[models.Model], ...] = (
     DoseDecision,
     Dispensation,
     TreatmentEnd,
+    SubjectTransfer,
 )
 
 

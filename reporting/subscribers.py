@@ -85,6 +85,7 @@ def _notice(event: OutboxEvent, kind: str, text: str) -> None:
     fields: dict[str, Any] = {
         "trial_id": subject.trial_id,
         "site_id": subject.site_id,
+        "subject": subject,
         "kind": kind,
         "text": f"{subject.number}: {text}",
         "created_at": event.recorded_at,

@@ -18,12 +18,16 @@ from patients.services.enrolment import enrol_subject, randomise_subject, record
 from patients.services.labs import record_labs
 from trials.models import Site, Trial, User
 from trials.permissions import Role
+from trials.services.amendments import record_approval
+from trials.services.people import give_role, record_training
 from trials.services.randomisation import load_list
-from trials.services.setup import add_site, create_trial, give_role
+from trials.services.setup import add_site, create_trial
+from trials.services.sites import activate_site
 
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 TODAY = NOW.date()
+BEFORE = TODAY - timedelta(1)
 PROTOCOL = (Path(__file__).parent.parent / "protocols/cllm1.toml").read_text()
 BLOCK = ("L", "P", "L")
 
@@ -96,6 +100,21 @@ class Study:
             self.supply(kits)
 
     def add_site(self, code: str, time_zone: str = "Europe/Berlin") -> Site:
+        """An active site, with an approval and an investigator of its own."""
+        site = self.planned_site(code, time_zone)
+        record_approval(
+            site=site, version=self.trial.current_version, approved_on=BEFORE, reference="EC 1",
+            by=self.admin, at=NOW - timedelta(1),
+        )  # fmt: skip
+        self.person(Role.INVESTIGATOR, site=site, name=f"principal-{code}")
+        activate_site(
+            site_id=site.pk, on=BEFORE, reason="initiation visit", by=self.admin,
+            at=NOW - timedelta(1),
+        )  # fmt: skip
+        site.refresh_from_db()
+        return site
+
+    def planned_site(self, code: str, time_zone: str = "Europe/Berlin") -> Site:
         return add_site(
             trial_id=self.trial.pk,
             code=code,
@@ -109,10 +128,19 @@ class Study:
     def person(self, role: Role, *, site: Site | None = None, name: str = "") -> User:
         if role is Role.SPONSOR_ADMINISTRATOR:
             return self.admin
-        found = user(name or (f"{role.value}-{site.code}" if site else role.value))
+        found = self.trained(name or (f"{role.value}-{site.code}" if site else role.value))
         give_role(
             user=found, trial_id=self.trial.pk, site=site, role=role, by=self.admin,
             at=NOW - timedelta(1),
+        )  # fmt: skip
+        return found
+
+    def trained(self, name: str, *, completed_on: date | None = None) -> User:
+        """Somebody without a role whose training for the trial is recorded."""
+        found = user(name)
+        record_training(
+            user=found, trial_id=self.trial.pk, document="Protocol", version="1.0",
+            completed_on=completed_on or BEFORE, by=self.admin, at=NOW - timedelta(1),
         )  # fmt: skip
         return found
 

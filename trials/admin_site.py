@@ -109,13 +109,23 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "People",
+        (
+            ("trials.oncall", "support_agent", "On call"),
+            ("trials.roleassignment", "badge", "Delegation log"),
+            ("trials.training", "school", "Trainings"),
+            ("trials.user", "person", "People and log-ins"),
+            ("trials.loginrecord", "login", "Log-ins"),
+            ("trials.accessreview", "manage_search", "Access reviews"),
+            ("trials.leaver", "person_off", "Leavers"),
+            ("admin:who_may_do_what", "rule", "Who may do what"),
+        ),
+    ),
+    (
         "Administration",
         (
             ("trials.site", "home_health", "Sites"),
             ("trials.protocolversion", "description", "Protocol versions"),
-            ("trials.user", "person", "People and log-ins"),
-            ("trials.roleassignment", "badge", "Roles"),
-            ("trials.loginrecord", "login", "Log-ins"),
             ("trials.machineclient", "key", "Site systems' clients"),
             ("events.delivery", "outbox", "Deliveries"),
             ("django_celery_beat.periodictask", "schedule", "Schedules"),
@@ -133,7 +143,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         items = [
             {"title": name, "icon": icon, "link": _address(label)}
             for label, icon, name in entries
-            if label in admins and admins[label].has_view_permission(request)
+            if label.startswith("admin:")  # a page for everybody who gets in
+            or (label in admins and admins[label].has_view_permission(request))
         ]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
@@ -154,4 +165,6 @@ def mark(request: HttpRequest) -> str:
 
 
 def _address(label: str) -> str:
+    if label.startswith("admin:"):
+        return reverse(label)
     return reverse(f"admin:{label.replace('.', '_')}_changelist")

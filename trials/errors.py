@@ -46,3 +46,33 @@ class AccountRefused(Refused):
 class ClientRefused(Refused):
     code = "client_refused"
     title = "The client's credentials were not changed"
+
+
+class SiteStepRefused(Refused):
+    code = "site_step_refused"
+    title = "The site's status was not changed"
+
+
+class RoleRefused(Refused):
+    code = "role_refused"
+    title = "The role was not given or ended"
+
+
+class TrainingRefused(Refused):
+    code = "training_refused"
+    title = "The training was not recorded"
+
+
+class DutyRefused(Refused):
+    code = "duty_refused"
+    title = "The on-call list was not changed"
+
+
+class LeaverRefused(Refused):
+    code = "leaver_refused"
+    title = "The log-in was not switched off"
+
+
+class ReviewRefused(Refused):
+    code = "review_refused"
+    title = "The access review was not signed off"

@@ -1,7 +1,7 @@
 """What happens in a trial as such."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from events.outcomes import Event
@@ -75,3 +75,75 @@ class BlindOpened(Event):
     type = "trials.BlindOpened"
     access_id: UUID
     purpose: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteStatusChanged(Event):
+    """A site was activated, put on hold, resumed or closed."""
+
+    type = "trials.SiteStatusChanged"
+    site_id: UUID
+    was: str
+    status: str
+    changed_on: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleGiven(Event):
+    """A person or system was given a role; ``site_id`` is empty for the whole trial."""
+
+    type = "trials.RoleGiven"
+    assignment_id: UUID
+    user_id: int
+    role: str
+    site_id: UUID | None
+    starts_at: datetime
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleEnded(Event):
+    """A role was ended before its time, or had no end and got one."""
+
+    type = "trials.RoleEnded"
+    assignment_id: UUID
+    user_id: int
+    role: str
+    site_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRecorded(Event):
+    """A person completed a training for the trial."""
+
+    type = "trials.TrainingRecorded"
+    training_id: UUID
+    user_id: int
+    completed_on: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogInSwitchedOff(Event):
+    """A person left: their log-in was switched off and their roles ended."""
+
+    type = "trials.LogInSwitchedOff"
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnCallChanged(Event):
+    """A medical monitor's duty was entered on the on-call list, or cancelled."""
+
+    type = "trials.OnCallChanged"
+    duty_id: UUID
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessReviewed(Event):
+    """Somebody signed that they reviewed who has access."""
+
+    type = "trials.AccessReviewed"
+    review_id: UUID
+    digest: str
+    findings: int

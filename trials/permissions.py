@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.core.exceptions import PermissionDenied
 
 from events.acting import attribute
+from trials.rules.delegation import Kind
 
 
 if TYPE_CHECKING:
@@ -115,6 +116,67 @@ TABLE: dict[Role, frozenset[Permission]] = {
         | {_P.MANAGE_ON_CALL, _P.CONFIRM_UNBLINDING}
     ),
 }
+
+
+# The same permissions by what they are about, as they are printed and shown.
+GROUPS: dict[str, tuple[Permission, ...]] = {
+    "Subjects": (
+        _P.READ_SUBJECTS,
+        _P.ENROL,
+        _P.RECORD_CLINICAL,
+        _P.CORRECT_CLINICAL,
+        _P.TRANSFER,
+    ),
+    "Study drug": (_P.PRESCRIBE, _P.DISPENSE, _P.SUPPLY_KITS),
+    "Randomisation": (
+        _P.RANDOMISE,
+        _P.READ_RANDOMISATION,
+        _P.ANNOTATE_RANDOMISATION,
+        _P.LOAD_LIST,
+        _P.APPROVE_LIST,
+        _P.VERIFY_RANDOMISATION,
+    ),
+    "The blind": (
+        _P.EMERGENCY_UNBLIND,
+        _P.SAFETY_UNBLIND,
+        _P.UNBLIND_TRIAL,
+        _P.CONFIRM_UNBLINDING,
+        _P.PRINT_CONTINGENCY,
+        _P.READ_UNBLINDED_REPORT,
+        _P.READ_ACCESS_LOG,
+    ),
+    "Safety and oversight": (_P.READ_SAFETY, _P.WRITE_SAFETY, _P.READ_HISTORY),
+    "People and sites": (
+        _P.MANAGE_TRIAL,
+        _P.MANAGE_PEOPLE,
+        _P.READ_PEOPLE,
+        _P.DELEGATE,
+        _P.MANAGE_CLIENTS,
+        _P.MANAGE_ON_CALL,
+        _P.MANAGE_DELIVERIES,
+    ),
+}
+
+# Where a role can be given. All others are roles in the whole trial alone.
+AT_ONE_SITE = frozenset({Role.SITE_SYSTEM, Role.INVESTIGATOR, Role.COORDINATOR, Role.PHARMACIST})
+AT_ONE_SITE_OR_ALL = frozenset({Role.DATA_MANAGER, Role.MONITOR, Role.AUDITOR})
+
+# Whoever has held one of these knows arms, and is given no other role in the trial.
+UNBLINDED = frozenset({Role.UNBLINDED_STATISTICIAN, Role.UNBLINDED_SUPPLIER, Role.COMMITTEE_MEMBER})
+
+# What an investigator may delegate at their own site; the sponsor's administrator gives any role.
+DELEGABLE = frozenset({Role.INVESTIGATOR, Role.COORDINATOR, Role.PHARMACIST})
+
+
+def kind_of(role: Role) -> Kind:
+    """Return what a role is to the rule that gives it."""
+    return Kind(
+        label=role.label,
+        at_site=role in AT_ONE_SITE | AT_ONE_SITE_OR_ALL,
+        for_trial=role not in AT_ONE_SITE,
+        unblinded=role in UNBLINDED,
+        needs_training=role is not Role.SITE_SYSTEM,
+    )
 
 
 def allows(role: Role, permission: Permission) -> bool:

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from django.db import transaction
@@ -14,8 +14,12 @@ from config.demo.steps import Plan
 from trials.api.scopes import Scope
 from trials.models import Site, Trial, User
 from trials.permissions import Role
+from trials.services.amendments import record_approval
 from trials.services.clients import give_client, give_site_client
-from trials.services.setup import add_site, create_trial, give_role
+from trials.services.on_call import enter_duty
+from trials.services.people import give_role, record_training
+from trials.services.setup import add_site, create_trial
+from trials.services.sites import activate_site
 
 
 Credentials = tuple[str, str]
@@ -35,6 +39,7 @@ PEOPLE: tuple[tuple[str, Role, str], ...] = (
     ("auditor", Role.AUDITOR, "reads everything blinded, and all history"),
 )
 OWN_CLIENTS = ("statistician", "supplier", "safety-officer")
+ON_CALL_FOR = timedelta(days=90)
 AT_FIRST_SITE = {Role.COORDINATOR, Role.INVESTIGATOR, Role.PHARMACIST}
 
 
@@ -106,6 +111,16 @@ def _create(plan: Plan, protocol_text: str, password: str, at: datetime) -> dict
         if name != "administrator":
             place = first if role in AT_FIRST_SITE else None
             _give(people[name], trial, place, role, admin, at)
+    _record_training(admin, trial, admin, at)
+    for code, site in sites.items():
+        if site != first:
+            principal = _person(f"investigator-{code}", Role.INVESTIGATOR, password)
+            _give(principal, trial, site, Role.INVESTIGATOR, admin, at)
+        _open(site, trial, admin, at)
+    enter_duty(
+        trial_id=trial.pk, person=people["medical-monitor"], telephone="+49 221 0000000",
+        starts_at=at, ends_at=at + ON_CALL_FOR, by=admin, at=at,
+    )  # fmt: skip
     last_day = at.date() + timedelta(days=365)
     clients = {
         code: give_site_client(
@@ -144,7 +159,29 @@ def _person(name: str, role: Role, password: str) -> User:
 
 
 def _give(user: User, trial: Trial, site: Site | None, role: Role, by: User, at: datetime) -> None:
+    if not user.is_machine:
+        _record_training(user, trial, by, at)
     give_role(user=user, trial_id=trial.pk, site=site, role=role, by=by, at=at)
+
+
+def _record_training(user: User, trial: Trial, by: User, at: datetime) -> None:
+    record_training(
+        user=user, trial_id=trial.pk, document="Protocol and Vigil", version="1.0",
+        completed_on=_opens_on(trial), by=by, at=at,
+    )  # fmt: skip
+
+
+def _open(site: Site, trial: Trial, by: User, at: datetime) -> None:
+    """Activate a site on the day accrual opened, with an approval of that day."""
+    record_approval(
+        site=site, version=trial.current_version, approved_on=_opens_on(trial),
+        reference=f"Example approval {site.code}", by=by, at=at,
+    )  # fmt: skip
+    activate_site(site_id=site.pk, on=_opens_on(trial), reason="Example start", by=by, at=at)
+
+
+def _opens_on(trial: Trial) -> date:
+    return trial.protocol.trial.accrual_opens_on
 
 
 def _read(path: Path) -> Keys | None:

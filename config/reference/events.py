@@ -2,8 +2,9 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from types import NoneType, UnionType
+from typing import Any, get_args
 from uuid import UUID
 
 from config.reference.code import modules, named_in, own_classes
@@ -50,10 +51,14 @@ def _type_in_words(kind: Any) -> str:
     words: dict[Any, str] = {
         UUID: "identifier (UUID)",
         date: "day",
+        datetime: "instant",
         str: "text",
         int: "whole number",
         bool: "true or false",
     }
+    if isinstance(kind, UnionType):
+        held = [each for each in get_args(kind) if each is not NoneType]
+        return " or ".join(_type_in_words(each) for each in held) + ", or nothing"
     if kind == tuple[str, ...]:
         return "list of texts"
     return words[kind]

@@ -3,8 +3,8 @@
 from rest_framework import serializers
 
 from dosing.models import Counselling, PregnancyTest, TreatmentEnd
-from events.api.serializers import Shape
-from patients.api.fields import Instant, decimal
+from events.api.serializers import Instant, Shape
+from patients.api.fields import decimal
 from patients.api.serializers import TEXT, RecordOut
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from dosing.api import views
+from dosing.api import sites, views
 
 
 _ONE = "subjects/<uuid:subject_id>"
@@ -12,6 +12,7 @@ urlpatterns = [
     path(f"{_ONE}/dose-decisions", views.DoseDecisions.as_view(), name="dose-decisions"),
     path(f"{_ONE}/dispensations", views.Dispensations.as_view(), name="dispensations"),
     path(f"{_ONE}/treatment-ends", views.TreatmentEnds.as_view(), name="treatment-ends"),
+    path("site-closures", sites.SiteClosures.as_view(), name="site-closures"),
     path("kits", views.Kits.as_view(), name="kits"),
     path("kit-supplies", views.KitSupplies.as_view(), name="kit-supplies"),
 ]

@@ -15,6 +15,10 @@ from rest_framework import serializers
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -103,3 +107,17 @@ _FORMS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (serializers.DateField, _day),
     ((serializers.CharField, serializers.ChoiceField, serializers.DateTimeField), _text),
 )
+
+
+class Instant(serializers.DateTimeField):
+    """An instant with its offset; without one it is refused, not guessed."""
+
+    def to_internal_value(self, value: Any) -> Any:
+        if isinstance(value, str) and not _INSTANT.fullmatch(value):
+            raise serializers.ValidationError(
+                "Write an instant with its offset, like 2014-03-09T08:30:00+01:00."
+            )
+        instant = super().to_internal_value(value)
+        if problem := year_problem(instant.year):
+            raise serializers.ValidationError(problem)
+        return instant

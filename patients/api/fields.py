@@ -1,6 +1,5 @@
 """Field types of clinical records."""
 
-import re
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -12,11 +11,6 @@ from patients.rules.partial_dates import PartialDate
 
 MOST_VALUES = 100
 LONGEST_VALUE = 100
-
-_INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-    r"(Z|[+-][0-9]{2}:[0-9]{2})"
-)
 
 
 @extend_schema_field(
@@ -44,20 +38,6 @@ class PartialDateField(serializers.Field[PartialDate, Any, str, Any]):
 
     def to_representation(self, value: Any) -> Any:
         return str(value) or None
-
-
-class Instant(serializers.DateTimeField):
-    """An instant with its offset; without one it is refused, not guessed."""
-
-    def to_internal_value(self, value: Any) -> Any:
-        if isinstance(value, str) and not _INSTANT.fullmatch(value):
-            raise serializers.ValidationError(
-                "Write an instant with its offset, like 2014-03-09T08:30:00+01:00."
-            )
-        instant = super().to_internal_value(value)
-        if problem := year_problem(instant.year):
-            raise serializers.ValidationError(problem)
-        return instant
 
 
 @extend_schema_field(

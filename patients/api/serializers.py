@@ -215,3 +215,20 @@ class FurtherTreatmentIn(Shape):
 
 class FurtherTreatmentOut(RecordOut, FurtherTreatmentIn):
     pass
+
+
+class TransferIn(Shape):
+    to_site = serializers.CharField(max_length=10, help_text="the receiving site's code")
+    transferred_on = serializers.DateField()
+    reason = serializers.CharField(max_length=TEXT)
+    agreed_by = serializers.CharField(max_length=120, help_text="the receiving investigator")
+    agreement = serializers.CharField(max_length=120, help_text="the document that says so")
+
+
+class TransferOut(RecordOut):
+    from_site = serializers.CharField(source="from_site.code")
+    to_site = serializers.CharField(source="to_site.code")
+    transferred_on = serializers.DateField()
+    reason = serializers.CharField()
+    agreed_by = serializers.CharField()
+    agreement = serializers.CharField()

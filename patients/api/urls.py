@@ -1,6 +1,7 @@
 from django.urls import path
 
 from patients.api import views
+from patients.api.feed import EventFeed
 
 
 _ONE = "subjects/<uuid:subject_id>"
@@ -19,6 +20,8 @@ urlpatterns = [
     path(f"{_ONE}/contacts", views.Contacts.as_view(), name="contacts"),
     path(f"{_ONE}/deaths", views.Deaths.as_view(), name="deaths"),
     path(f"{_ONE}/further-treatments", views.FurtherTreatments.as_view(), name="treatments"),
+    path(f"{_ONE}/transfers", views.Transfers.as_view(), name="transfers"),
+    path("events", EventFeed.as_view(), name="events"),
     path(
         "adverse-events/<uuid:record_id>/corrections",
         views.AdverseEventCorrections.as_view(),

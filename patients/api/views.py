@@ -24,6 +24,7 @@ from patients.models import (
     ResponseAssessment,
     Screening,
     Subject,
+    SubjectTransfer,
     Visit,
 )
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
@@ -32,6 +33,7 @@ from patients.services.enrolment import enrol_subject, randomise_subject, record
 from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
 from patients.services.response import correct_response, record_response
+from patients.services.transfers import transfer_subject
 from patients.services.visits import record_contact, record_visit
 from trials.api.authentication import acting_user
 from trials.models import Allocation
@@ -159,6 +161,16 @@ class FurtherTreatments(SubjectRecords):
 
     takes, answers, model = shapes.FurtherTreatmentIn, shapes.FurtherTreatmentOut, FurtherTreatment
     record = staticmethod(record_further_treatment)
+
+
+class Transfers(SubjectRecords):
+    """The subject's moves from one site to another."""
+
+    takes, answers, model = shapes.TransferIn, shapes.TransferOut, SubjectTransfer
+    record = staticmethod(transfer_subject)
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return super().rows(subject).select_related("from_site", "to_site")
 
 
 class AdverseEventCorrections(Corrections):

@@ -5,6 +5,7 @@ from patients.models.labs import LabResult
 from patients.models.outcomes import Contact, Death, FurtherTreatment
 from patients.models.response import ResponseAssessment
 from patients.models.subjects import Subject
+from patients.models.transfers import SubjectTransfer
 from patients.models.visits import Visit
 
 
@@ -19,5 +20,6 @@ __all__ = [
     "ResponseAssessment",
     "Screening",
     "Subject",
+    "SubjectTransfer",
     "Visit",
 ]

@@ -53,7 +53,8 @@ def enrol_subject(
     """Enter one person for screening and give the next number of the site.
 
     ``trial`` and ``site`` are codes. The site's row is locked, so numbers run without gaps or
-    doubles. Publishes ``SubjectEnrolled``. Raises ``SubjectNotEnrolled`` with every reason.
+    doubles, also past subjects who moved elsewhere. Publishes ``SubjectEnrolled``. Raises
+    ``SubjectNotEnrolled`` with every reason.
     """
     place = (
         Site.objects.visible_to(by, Permission.READ_SUBJECTS)
@@ -72,10 +73,12 @@ def enrol_subject(
         reasons.append(Reason("year_of_birth", f"{year_of_birth} cannot be a year of birth."))
     if reasons:
         raise SubjectNotEnrolled(*reasons)
+    place.entered += 1
+    place.save(update_fields=["entered"])
     subject = Subject.objects.create(
         trial=place.trial,
         site=place,
-        number=f"{place.code}-{Subject.objects.filter(site=place).count() + 1:04d}",
+        number=f"{place.code}-{place.entered:04d}",
         year_of_birth=year_of_birth,
         sex=sex,
         screened_on=screened_on,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from patients.models import Screening, Subject
-from trials.models import Site, Trial, User
+from trials.models import Allocation, Site, Trial, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +36,32 @@ class Accrual:
 def accrual(*, trial: Trial, by: User) -> Accrual:
     """Return screened and randomised subjects by month, site and stratum.
 
-    Screening counts in its month, randomisation in its own. Strata count the randomised alone.
+    Screening counts in its month, randomisation in its own. Strata count the randomised alone. A
+    subject counts at the site that entered or randomised it, wherever it moved later; the months
+    of screening and those not eligible are of the subjects the user sees now.
     """
     sites = Site.objects.visible_to(by).filter(trial=trial).order_by("code")
-    rows = Subject.objects.filter(site__in=sites).values_list(
-        "site__code", "screened_on", "allocation__randomised_on", "allocation__stratum"
+    days = Subject.objects.filter(site__in=sites).values_list("screened_on", flat=True)
+    randomised = list(
+        Allocation.objects.filter(site__in=sites).values_list(
+            "site__code", "randomised_on", "stratum"
+        )
     )
-    screened = [(site, day) for site, day, _, _ in rows]
-    randomised = [(site, day, stratum) for site, _, day, stratum in rows if day]
+    entered = {site.code: site.entered for site in sites}
     protocol = trial.protocol
     return Accrual(
         trial=trial.code,
         planned=protocol.trial.planned_accrual.value,
-        screened=len(screened),
+        screened=sum(entered.values()),
         not_eligible=_not_eligible(sites),
         randomised=len(randomised),
         by_month=_counts(
-            (f"{day:%Y-%m}" for _, day in screened), (f"{day:%Y-%m}" for _, day, _ in randomised)
+            (f"{day:%Y-%m}" for day in days), (f"{day:%Y-%m}" for _, day, _ in randomised)
         ),
         by_site=_counts(
-            (site for site, _ in screened),
+            (code for code, count in entered.items() for _ in range(count)),
             (site for site, _, _ in randomised),
-            names=[site.code for site in sites],
+            names=list(entered),
         ),
         by_stratum=_counts(
             (),

@@ -15,7 +15,10 @@ from tests.marks import on_postgres
 from trials.permissions import Role
 from trials.rules.protocol import load_protocol
 from trials.rules.randomisation import design_of, generate
-from trials.services.setup import add_site, create_trial, give_role
+from trials.services.amendments import record_approval
+from trials.services.people import give_role, record_training
+from trials.services.setup import add_site, create_trial
+from trials.services.sites import activate_site
 from trials.services.unblinding import arms_for_report
 
 
@@ -53,13 +56,28 @@ class Trial:
                 trial_id=self.trial.pk, code=code, name=code, country=code[:2],
                 time_zone="Europe/Paris", by=self.admin, at=began,
             )  # fmt: skip
+            self._open(site)
             self.callers[code] = self._caller(Role.SITE_SYSTEM, site=site)
         self.statistician = self._person(Role.UNBLINDED_STATISTICIAN)
         self._post_list()
         self._supply()
 
+    def _open(self, site):
+        """Activate a site as the sponsor does: an approval, an investigator, their training."""
+        day, began = TODAY - timedelta(1), NOW - timedelta(1)
+        record_approval(
+            site=site, version=self.trial.current_version, approved_on=day, reference="EC 1",
+            by=self.admin, at=began,
+        )  # fmt: skip
+        self._person(Role.INVESTIGATOR, site=site)
+        activate_site(site_id=site.pk, on=day, reason="initiation", by=self.admin, at=began)
+
     def _person(self, role, *, site=None):
         person = user(f"{role.value}-{site.code}" if site else role.value)
+        record_training(
+            user=person, trial_id=self.trial.pk, document="Protocol", version="1.0",
+            completed_on=TODAY - timedelta(1), by=self.admin, at=NOW - timedelta(1),
+        )  # fmt: skip
         give_role(
             user=person, trial_id=self.trial.pk, site=site, role=role, by=self.admin,
             at=NOW - timedelta(1),

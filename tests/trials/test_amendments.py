@@ -101,9 +101,10 @@ def test_an_approval_says_when_and_by_which_letter():
     approval = approve(study, submitted(study))
 
     assert (approval.approved_on, approval.reference) == (TODAY, "EC 12/2026")
-    assert OutboxEvent.objects.get(type="trials.SiteApprovalRecorded").payload["site_id"] == str(
-        study.site.pk
-    )
+    event = OutboxEvent.objects.filter(type="trials.SiteApprovalRecorded").latest("pk")
+    assert (event.payload["site_id"], event.payload["protocol_version"]) == (
+        str(study.site.pk), approval.protocol_version.version,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

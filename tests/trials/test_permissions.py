@@ -250,4 +250,9 @@ def test_roles_are_listed_for_those_who_may_see_them(study):
         if RoleAssignment.objects.visible_to(person).exists()
     }
 
-    assert seers == {Role.DATA_MANAGER, Role.AUDITOR, Role.SPONSOR_ADMINISTRATOR}
+    assert seers == {
+        Role.DATA_MANAGER,
+        Role.AUDITOR,
+        Role.SPONSOR_ADMINISTRATOR,
+        Role.INVESTIGATOR,
+    }

@@ -5,6 +5,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
+from events.acting import as_system
 from events.models import OutboxEvent
 from tests.factories import NOW, TODAY, Study, protocol_text
 from tests.marks import on_postgres
@@ -12,8 +13,9 @@ from tests.postgres import ask, at_once, column, contents
 from trials import sealed
 from trials.errors import DayRefused, ListExhausted, ListRefused, SiteNotRecruiting
 from trials.models import Allocation, RandomisationList, Site
+from trials.services.people import give_role, record_training
 from trials.services.randomisation import allocate, load_list
-from trials.services.setup import create_trial, give_role
+from trials.services.setup import create_trial
 
 
 pytestmark = on_postgres
@@ -65,6 +67,10 @@ def other_trial(study, code="CLLM2"):
         at=NOW - timedelta(1),
     )
     study.admin.forget_assignments()
+    record_training(
+        user=study.statistician, trial_id=trial.pk, document="Protocol", version="1.0",
+        completed_on=TODAY, by=study.admin, at=NOW,
+    )  # fmt: skip
     give_role(
         user=study.statistician, trial_id=trial.pk, site=None, role="unblinded_statistician",
         by=study.admin, at=NOW,
@@ -225,9 +231,10 @@ def test_of_two_who_want_the_last_place_one_gets_it():
 def test_without_a_list_nothing_is_allocated():
     study = Study()
     trial = other_trial(study)
-    site = Site(trial=trial, code="X", time_zone="UTC", status="active")
+    with as_system():
+        site = Site.objects.create(trial=trial, code="X", time_zone="UTC", status="active")
     give_role(
-        user=study.system, trial_id=trial.pk, site=None, role="site_system", by=study.admin, at=NOW
+        user=study.system, trial_id=trial.pk, site=site, role="site_system", by=study.admin, at=NOW
     )
     study.system.forget_assignments()
 

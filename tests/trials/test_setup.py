@@ -1,17 +1,15 @@
-from datetime import timedelta
-
 import pytest
 from django.core.exceptions import PermissionDenied
 
 from events.models import OutboxEvent
 from tests.factories import NOW, PROTOCOL, Study, protocol_text, user
 from tests.marks import on_postgres
-from tests.postgres import at_once, column, contents
+from tests.postgres import contents
 from trials.errors import SetupRefused
 from trials.models import RoleAssignment, Site, Trial
 from trials.permissions import Role
 from trials.rules.protocol import ProtocolInvalid, digest
-from trials.services.setup import add_site, create_trial, give_role
+from trials.services.setup import add_site, create_trial
 
 
 pytestmark = on_postgres
@@ -24,12 +22,6 @@ def create(administrator, text=PROTOCOL):
 def site(study, *, by=None, **changed):
     fields = {"code": "DE-09", "name": "Nine", "country": "DE", "time_zone": "Europe/Berlin"}
     return add_site(trial_id=study.trial.pk, by=by or study.admin, at=NOW, **{**fields, **changed})
-
-
-def give(study, person, role=Role.MONITOR, *, place=None, by=None):
-    return give_role(
-        user=person, trial_id=study.trial.pk, site=place, role=role, by=by or study.admin, at=NOW
-    )
 
 
 def codes(refusal):
@@ -87,10 +79,12 @@ def test_two_trials_have_streams_of_their_own():
 # --- Sites ------------------------------------------------------------------------------------
 
 
-def test_a_site_is_added_active_in_its_own_time_zone():
+def test_a_site_is_added_planned_in_its_own_time_zone():
     study = Study(kits=0)
 
-    assert site(study).status == Site.Status.ACTIVE
+    added = site(study, time_zone="Europe/Lisbon")
+
+    assert (added.status, added.time_zone) == (Site.Status.PLANNED, "Europe/Lisbon")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +93,10 @@ def test_a_site_is_added_active_in_its_own_time_zone():
         ({"code": "DE-01"}, ["site_exists"]),
         ({"country": "FR"}, ["country_not_planned"]),
         ({"time_zone": "Berlin"}, ["time_zone_unknown"]),
+        ({"code": "de 9"}, ["site_code"]),
+        ({"code": "DE-9-"}, ["site_code"]),
+        ({"code": "DE-00000000"}, ["site_code"]),
+        ({"name": " "}, ["site_name"]),
         (
             {"code": "DE-01", "country": "FR", "time_zone": "Berlin"},
             ["site_exists", "country_not_planned", "time_zone_unknown"],
@@ -125,64 +123,3 @@ def test_only_the_sponsors_administrator_adds_sites():
         site(study, by=user("stranger"))
 
     assert Site.objects.count() == 1
-
-
-# --- Roles ------------------------------------------------------------------------------------
-
-
-def test_a_role_is_given_from_now_on():
-    study = Study(kits=0)
-
-    given = give(study, user("newcomer"))
-
-    assert (given.starts_at, given.ends_at) == (NOW, None)
-
-
-@pytest.mark.parametrize("place", [None, "here"])
-def test_a_role_is_held_once(place):
-    study = Study(kits=0)
-    newcomer = user("newcomer")
-    at = study.site if place else None
-    give(study, newcomer, place=at)
-    before = contents()
-
-    with pytest.raises(SetupRefused) as refusal:
-        give(study, newcomer, place=at)
-
-    assert codes(refusal) == ["role_held"]
-    assert contents() == before
-
-
-def test_a_role_at_a_site_of_another_trial_is_refused():
-    study = Study(kits=0)
-    other = create_trial(
-        protocol_text=protocol_text(code="CLLM2"), conduct="live", administrator=study.admin,
-        at=NOW - timedelta(1),
-    )  # fmt: skip
-    foreign = Site.objects.none().model(trial=other, code="DE-01")
-
-    with pytest.raises(SetupRefused) as refusal:
-        give(study, user("newcomer"), place=foreign)
-
-    assert codes(refusal) == ["foreign_site"]
-
-
-def test_only_the_sponsors_administrator_gives_roles_not_even_to_themselves():
-    study = Study(kits=0)
-    before = contents()
-
-    with pytest.raises(PermissionDenied):
-        give(study, study.coordinator, Role.UNBLINDED_STATISTICIAN, by=study.coordinator)
-
-    assert contents() == before
-
-
-def test_a_role_given_twice_at_once_is_held_once():
-    study = Study(kits=0)
-    newcomer = user("newcomer")
-
-    at_once(lambda: give(study, newcomer), lambda: give(study, newcomer))
-
-    assert column("SELECT count(*) FROM trials_roleassignment WHERE user_id = %s", newcomer.pk) == [
-        1
-    ]

@@ -1,6 +1,24 @@
 """The trial's own pages of the web admin, by topic."""
 
-from trials.admin import accounts, blind, events, people, protocols, schedules, sites
+from trials.admin import (
+    accounts,
+    blind,
+    events,
+    on_call,
+    people,
+    protocols,
+    reviews,
+    schedules,
+)
 
 
-__all__ = ["accounts", "blind", "events", "people", "protocols", "schedules", "sites"]
+__all__ = [
+    "accounts",
+    "blind",
+    "events",
+    "on_call",
+    "people",
+    "protocols",
+    "reviews",
+    "schedules",
+]

@@ -1,83 +1,22 @@
-"""The event log and its deliveries."""
+"""The deliveries of events. The log itself is in ``patients.admin``: whose is a subject's event?"""
 
-import json
 from typing import Any, ClassVar
 
 import structlog
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
-from events.models import Delivery, OutboxEvent
+from events.models import Delivery
 from events.relay import replay
 from trials.admin_site import person, site
-from trials.models import User
 from trials.permissions import Permission
 
 
 log = structlog.get_logger(__name__)
-
-
-@admin.register(OutboxEvent, site=site)
-class EventAdmin(ReadOnlyAdmin):
-    """The log as it is chained: who reads the history of one site sees that site's events."""
-
-    read_permission = Permission.READ_HISTORY
-    list_display = ("seq", "type", "stream", "occurred_at", "recorded_at", "actor", "short_digest")
-    list_display_links = ("seq", "type")
-    list_filter = ("stream", "type")
-    list_select_related = ("link",)
-    search_fields = ("type", "actor")
-    ordering = ("-id",)
-    fields = (
-        "seq",
-        "type",
-        "stream",
-        "occurred_at",
-        "recorded_at",
-        "actor",
-        "request_id",
-        "caused_by",
-        "facts",
-        "digest",
-        "previous",
-    )
-    readonly_fields = ("seq", "facts", "digest", "previous")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:
-        rows: QuerySet[OutboxEvent] = OutboxEvent.objects.all()
-        return rows.filter(_readable(person(request)))
-
-    @display(description="No.", ordering="link__seq", empty_value="not yet chained")
-    def seq(self, row: OutboxEvent) -> int | None:
-        return row.link.seq if hasattr(row, "link") else None
-
-    @display(description="Digest")
-    def short_digest(self, row: OutboxEvent) -> str | None:
-        return row.link.digest[:12] if hasattr(row, "link") else None
-
-    @display(description="Digest")
-    def digest(self, row: OutboxEvent) -> str | None:
-        return row.link.digest if hasattr(row, "link") else None
-
-    @display(description="Digest before it")
-    def previous(self, row: OutboxEvent) -> str | None:
-        return row.link.previous if hasattr(row, "link") else None
-
-    @display(description="Payload")
-    def facts(self, row: OutboxEvent) -> str:
-        return json.dumps(row.payload, indent=2, sort_keys=True)
-
-
-def _readable(user: User) -> Q:
-    readable = Q(pk__in=[])
-    for held in user.may(Permission.READ_HISTORY):
-        here = Q(stream=held.trial.code)
-        readable |= here if held.site_id is None else here & Q(payload__site_id=str(held.site_id))
-    return readable
 
 
 class DeliveryState(admin.SimpleListFilter):

@@ -12,6 +12,14 @@ class TrialOut(Shape):
     protocol_version = serializers.CharField(source="current_version.version")
 
 
+class SiteIn(Shape):
+    trial = serializers.CharField(max_length=40)
+    code = serializers.CharField(max_length=10)
+    name = serializers.CharField(max_length=200)
+    country = serializers.CharField(max_length=2)
+    time_zone = serializers.CharField(max_length=40, help_text="as in Europe/Berlin")
+
+
 class SiteOut(Shape):
     trial = serializers.CharField(source="trial.code")
     code = serializers.CharField()

@@ -1,18 +1,32 @@
 from django.urls import path
 
+from trials.api import people, sites
 from trials.api.clients import ClientEnds, ClientRenewals, Clients, LockEnds, LogIns
-from trials.api.feed import EventFeed
 from trials.api.views import RandomisationLists, Sites, Trials
 
 
 urlpatterns = [
     path("trials", Trials.as_view(), name="trials"),
     path("sites", Sites.as_view(), name="sites"),
-    path("events", EventFeed.as_view(), name="events"),
     path("clients", Clients.as_view(), name="clients"),
     path("clients/<uuid:client_id>/renewals", ClientRenewals.as_view(), name="client-renewals"),
     path("clients/<uuid:client_id>/ends", ClientEnds.as_view(), name="client-ends"),
     path("log-ins", LogIns.as_view(), name="log-ins"),
     path("lock-ends", LockEnds.as_view(), name="lock-ends"),
+    path("site-status-changes", sites.SiteStatusChanges.as_view(), name="site-status-changes"),
+    path("site-activations", sites.SiteActivations.as_view(), name="site-activations"),
+    path("site-holds", sites.SiteHolds.as_view(), name="site-holds"),
+    path("site-resumptions", sites.SiteResumptions.as_view(), name="site-resumptions"),
+    path("trainings", people.Trainings.as_view(), name="trainings"),
+    path("roles", people.Roles.as_view(), name="roles"),
+    path("roles/<uuid:role_id>/ends", people.RoleEnds.as_view(), name="role-ends"),
+    path("leavers", people.Leavers.as_view(), name="leavers"),
+    path("on-call-duties", people.OnCallDuties.as_view(), name="on-call-duties"),
+    path(
+        "on-call-duties/<uuid:duty_id>/cancellations",
+        people.OnCallCancellations.as_view(),
+        name="on-call-cancellations",
+    ),
+    path("trials/<slug:code>/on-call", people.OnCallNow.as_view(), name="on-call"),
     path("randomisation-lists", RandomisationLists.as_view(), name="randomisation-lists"),
 ]

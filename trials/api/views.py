@@ -13,10 +13,17 @@ from rest_framework.views import APIView
 from events.api.recording import recorded, valid
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
-from trials.api.serializers import RandomisationListIn, RandomisationListOut, SiteOut, TrialOut
+from trials.api.serializers import (
+    RandomisationListIn,
+    RandomisationListOut,
+    SiteIn,
+    SiteOut,
+    TrialOut,
+)
 from trials.models import Site, Trial
 from trials.permissions import Permission
 from trials.services.randomisation import load_list
+from trials.services.setup import add_site
 
 
 class Trials(generics.ListAPIView[Trial]):
@@ -30,14 +37,28 @@ class Trials(generics.ListAPIView[Trial]):
 
 
 class Sites(generics.ListAPIView[Site]):
-    """Sites whose subjects you may read."""
+    """Sites whose subjects you may read, or which you set up."""
 
     serializer_class = SiteOut
+    takes = SiteIn
     queryset = Site.objects.none()
 
     def get_queryset(self) -> QuerySet[Site]:
-        visible = Site.objects.visible_to(acting_user(self.request))
+        by = acting_user(self.request)
+        reads = Site.objects.visible_to(by)
+        visible = reads | Site.objects.visible_to(by, Permission.MANAGE_TRIAL)
         return visible.select_related("trial").order_by("trial__code", "code")
+
+    def post(self, request: Request) -> HttpResponse:
+        """Add a planned site."""
+        body = valid(SiteIn, request)
+
+        def act() -> Any:
+            by = acting_user(request)
+            trial = trial_for(by, body.pop("trial"), Permission.MANAGE_TRIAL)
+            return SiteOut(add_site(trial_id=trial.pk, by=by, at=timezone.now(), **body)).data
+
+        return recorded(request, act)
 
 
 class RandomisationLists(APIView):

@@ -1,23 +1,31 @@
+from trials.models.access import AccessReview
 from trials.models.accounts import LogInRecord, MachineClient, UsedPassword
 from trials.models.allocation import Allocation, RandomisationList
 from trials.models.amendments import SiteApproval, SiteVersion
-from trials.models.people import RoleAssignment, User
+from trials.models.on_call import OnCall
+from trials.models.people import Leaver, RoleAssignment, Training, User
 from trials.models.protocol import ProtocolVersion, Trial
+from trials.models.site_life import SiteStatusChange
 from trials.models.sites import Site
 from trials.models.unblinding import SealedAccess
 
 
 __all__ = [
+    "AccessReview",
     "Allocation",
+    "Leaver",
     "LogInRecord",
     "MachineClient",
+    "OnCall",
     "ProtocolVersion",
     "RandomisationList",
     "RoleAssignment",
     "SealedAccess",
     "Site",
     "SiteApproval",
+    "SiteStatusChange",
     "SiteVersion",
+    "Training",
     "Trial",
     "UsedPassword",
     "User",

@@ -60,7 +60,12 @@ class RoleAssignmentQuerySet(models.QuerySet["RoleAssignment"]):
         return self.filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at)
 
     def visible_to(self, user: User) -> "RoleAssignmentQuerySet":
-        return self.filter(trial__in=trial_ids(user.may(Permission.READ_PEOPLE)))
+        """Roles of the trials, or of the one site, whose people the user may see."""
+        held = (*user.may(Permission.READ_PEOPLE), *user.may(Permission.DELEGATE))
+        everywhere = trial_ids(a for a in held if a.site_id is None)
+        return self.filter(
+            Q(trial__in=everywhere) | Q(site__in={a.site_id for a in held if a.site_id})
+        )
 
 
 def trial_ids(assignments: "Iterable[RoleAssignment]") -> set[uuid.UUID]:
@@ -69,7 +74,11 @@ def trial_ids(assignments: "Iterable[RoleAssignment]") -> set[uuid.UUID]:
 
 @tracked
 class RoleAssignment(models.Model):
-    """One role of one user in one trial, at one site or (without a site) at all of them."""
+    """One role of one user in one trial, at one site or (without a site) at all of them.
+
+    A line of the delegation log: never deleted; only its end is set, once for good. Whoever works
+    on afterwards gets a new line.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="role_assignments")
@@ -80,6 +89,15 @@ class RoleAssignment(models.Model):
     role = models.CharField(max_length=30, choices=[(role.value, role.label) for role in Role])
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)
+    given_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    given_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    ended_at = models.DateTimeField(null=True, blank=True)
+    end_reason = models.TextField(blank=True)
 
     objects = RoleAssignmentQuerySet.as_manager()
 
@@ -92,8 +110,15 @@ class RoleAssignment(models.Model):
                 name="role_once_in_force",
             ),
             models.CheckConstraint(
-                condition=Q(ends_at=None) | Q(ends_at__gt=models.F("starts_at")),
+                condition=Q(ends_at=None)
+                | Q(ends_at__gt=models.F("starts_at"))
+                | (Q(ends_at=models.F("starts_at")) & ~Q(ended_at=None)),  # before it began
                 name="role_ends_after_start",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at=None, ended_by=None, end_reason="")
+                | (~Q(ended_at=None) & ~Q(ended_by=None) & ~Q(ends_at=None) & ~Q(end_reason="")),
+                name="role_ended_early_says_why",
             ),
             models.CheckConstraint(
                 condition=Q(role__in=[role.value for role in Role]), name="role_is_known"
@@ -102,3 +127,70 @@ class RoleAssignment(models.Model):
 
     def __str__(self) -> str:
         return f"{Role(self.role).label}, {self.site or 'all sites'}"
+
+
+class TrainingQuerySet(models.QuerySet["Training"]):
+    def visible_to(self, user: User) -> "TrainingQuerySet":
+        """Trainings of the people whose roles the user may see, and all for the whole trial."""
+        everywhere = trial_ids(a for a in user.may(Permission.READ_PEOPLE) if a.site_id is None)
+        seen = RoleAssignment.objects.visible_to(user).filter(trial=models.OuterRef("trial"))
+        of_theirs = models.Exists(seen.filter(user=models.OuterRef("user")))
+        return self.filter(Q(trial__in=everywhere) | Q(of_theirs))
+
+
+@tracked
+class Training(models.Model):
+    """One training of one person for one trial: on what, and when it was completed."""
+
+    insert_only = True
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    trial = models.ForeignKey("trials.Trial", on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="trainings")
+    document = models.CharField(max_length=120)
+    version = models.CharField(max_length=20)
+    completed_on = models.DateField()
+    recorded_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+
+    objects = TrainingQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["completed_on", "recorded_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["trial", "user", "document", "version", "completed_on"],
+                name="training_recorded_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document} {self.version}, {self.completed_on}"
+
+
+class LeaverQuerySet(models.QuerySet["Leaver"]):
+    def visible_to(self, user: User) -> "LeaverQuerySet":
+        return self.filter(user__in=RoleAssignment.objects.visible_to(user).values("user"))
+
+
+@tracked
+class Leaver(models.Model):
+    """A log-in that was switched off because its person left, and why."""
+
+    insert_only = True
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    reason = models.TextField()
+    recorded_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+
+    objects = LeaverQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(reason=""), name="leaver_says_why"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} left"

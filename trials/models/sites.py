@@ -1,7 +1,7 @@
 """Sites of a trial."""
 
 import uuid
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,12 @@ class SiteQuerySet(models.QuerySet["Site"]):
         named = {a.site_id for a in held if a.site_id is not None}
         return self.filter(Q(pk__in=named) | Q(trial__in=everywhere))
 
+    def known_to(self, user: User) -> "SiteQuerySet":
+        """Sites where the user has any role, by name or for all of a trial's sites."""
+        everywhere = trial_ids(a for a in user.assignments if a.site_id is None)
+        named = {a.site_id for a in user.assignments if a.site_id is not None}
+        return self.filter(Q(pk__in=named) | Q(trial__in=everywhere))
+
 
 @tracked
 class Site(models.Model):
@@ -49,6 +55,9 @@ class Site(models.Model):
     country = models.CharField(max_length=2)
     time_zone = models.CharField(max_length=40)
     status = models.CharField(max_length=10, choices=Status, default=Status.PLANNED)
+    entered = models.PositiveIntegerField(
+        "subjects entered", default=0, help_text="how many, and so the last number given"
+    )
 
     objects = SiteQuerySet.as_manager()
 
@@ -71,6 +80,10 @@ class Site(models.Model):
     def local_day(self, at: datetime) -> date:
         """Return the site's calendar day at an instant."""
         return at.astimezone(ZoneInfo(self.time_zone)).date()
+
+    def midnight(self, on: date) -> datetime:
+        """Return the instant at which a calendar day begins at the site."""
+        return datetime.combine(on, time.min, tzinfo=ZoneInfo(self.time_zone))
 
     def version_on(self, day: date) -> ProtocolVersion:
         """Return the protocol version in force here on a day of the site's calendar.

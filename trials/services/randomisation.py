@@ -16,6 +16,7 @@ from trials.models import Allocation, RandomisationList, Site, Trial, User
 from trials.permissions import Permission, authorise
 from trials.rules.conduct import day_reasons
 from trials.rules.randomisation import list_problems
+from trials.services.sites import standing_status
 from trials.services.unblinding import open_blind
 
 
@@ -89,8 +90,8 @@ def allocate(
     """
     trial = site.trial
     authorise(by, Permission.RANDOMISE, site=site)
-    if site.status != Site.Status.ACTIVE:
-        raise SiteNotRecruiting(Reason("site_status", f"{site.code} is {site.status}."))
+    if (status := standing_status(site)) != Site.Status.ACTIVE:
+        raise SiteNotRecruiting(Reason("site_status", f"{site.code} is {status}."))
     replay = trial.conduct == Trial.Conduct.REPLAY
     if reasons := day_reasons(
         randomised_on, today=site.local_day(at), replay=replay, field="randomised_on"

@@ -1,5 +1,6 @@
-"""Setting up: a trial from its protocol file, its sites, and who does what there."""
+"""Setting up: a trial from its protocol file, and its sites."""
 
+import re
 import uuid
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
@@ -14,7 +15,12 @@ from trials.events import ProtocolActivated
 from trials.models import ProtocolVersion, RoleAssignment, Site, Trial, User
 from trials.permissions import Permission, Role, authorise
 from trials.rules.protocol import digest, load_protocol
-from trials.services.amendments import begin_at_site
+from trials.services.people import give_role
+
+
+__all__ = ["add_site", "create_trial", "give_role"]
+
+_SITE_CODE = re.compile(r"(?=.{1,10}\Z)[A-Z0-9]+(-[A-Z0-9]+)*")
 
 
 @transaction.atomic
@@ -43,7 +49,11 @@ def create_trial(*, protocol_text: str, conduct: str, administrator: User, at: d
         activated_by=administrator,
     )
     RoleAssignment.objects.create(
-        user=administrator, trial=trial, role=Role.SPONSOR_ADMINISTRATOR, starts_at=at
+        user=administrator,
+        trial=trial,
+        role=Role.SPONSOR_ADMINISTRATOR,
+        starts_at=at,
+        given_at=at,
     )
     publish(
         ProtocolActivated(
@@ -68,13 +78,17 @@ def add_site(
     by: User,
     at: datetime,
 ) -> Site:
-    """Add an active site, which runs the trial's current protocol version from its today.
+    """Add a planned site: ``trials.services.sites.activate_site`` opens it.
 
-    Raises ``SetupRefused`` with every reason: code, country, time zone.
+    Raises ``SetupRefused`` with every reason: code, name, country, time zone.
     """
     trial = Trial.objects.visible_to(by).get(pk=trial_id)
     authorise(by, Permission.MANAGE_TRIAL, trial=trial)
     reasons = []
+    if not _SITE_CODE.fullmatch(code):
+        reasons.append(Reason("site_code", "code: up to ten capitals, digits and inner hyphens."))
+    if not name.strip():
+        reasons.append(Reason("site_name", "name: say which hospital or practice it is."))
     if trial.sites.filter(code=code).exists():
         reasons.append(Reason("site_exists", f"{trial.code} has a site {code} already."))
     if country not in trial.protocol.trial.countries:
@@ -83,28 +97,6 @@ def add_site(
         reasons.append(Reason("time_zone_unknown", f"{time_zone} is not a time zone name."))
     if reasons:
         raise SetupRefused(*reasons)
-    site = Site.objects.create(
-        trial=trial,
-        code=code,
-        name=name,
-        country=country,
-        time_zone=ZoneInfo(time_zone).key,
-        status=Site.Status.ACTIVE,
+    return Site.objects.create(
+        trial=trial, code=code, name=name, country=country, time_zone=ZoneInfo(time_zone).key
     )
-    begin_at_site(site=site, by=by, at=at)
-    return site
-
-
-@transaction.atomic
-def give_role(
-    *, user: User, trial_id: uuid.UUID, site: Site | None, role: Role, by: User, at: datetime
-) -> RoleAssignment:
-    """Give a role from now on. Raises ``SetupRefused``: held already, or a foreign site."""
-    trial = Trial.objects.visible_to(by).get(pk=trial_id)
-    authorise(by, Permission.MANAGE_PEOPLE, trial=trial)
-    held = RoleAssignment.objects.in_force(at).filter(user=user, trial=trial, site=site, role=role)
-    if held.exists():
-        raise SetupRefused(Reason("role_held", f"{user.username} holds this role there already."))
-    if site is not None and site.trial_id != trial.pk:
-        raise SetupRefused(Reason("foreign_site", f"{site.code} is not a site of {trial.code}."))
-    return RoleAssignment.objects.create(user=user, trial=trial, site=site, role=role, starts_at=at)

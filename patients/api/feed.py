@@ -1,6 +1,7 @@
 """The event feed: what happened, in the order of the chain, for programs that follow along.
 
-It lives here and not in ``events``, because whose events they are is a question of roles.
+It lives here and not in ``events``, because whose events they are is a question of roles and of
+where a subject is now.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ from rest_framework.views import APIView
 
 from events.api.serializers import Query, Shape
 from events.models import ChainLink
+from patients.queries import readable_events
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
 from trials.permissions import Permission
@@ -55,13 +57,19 @@ class EventFeed(APIView):
         responses=Feed,
     )
     def get(self, request: Request) -> Response:
-        """Return up to 500 events after a number, for those who may read the history."""
+        """Return up to 500 events after a number, for those who may read the history.
+
+        Who reads it at one site gets that site's events, and all those of the subjects who are
+        there now.
+        """
         query: Any = FeedQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         code = query.validated_data["trial"]
         trial = trial_for(acting_user(request), code, Permission.READ_HISTORY)
         after = query.validated_data["after"]
-        links = ChainLink.objects.filter(stream=trial.code, seq__gt=after).select_related("event")
+        links = ChainLink.objects.filter(
+            stream=trial.code, seq__gt=after, event__in=readable_events(acting_user(request))
+        ).select_related("event")
         page = list(links.order_by("seq")[:PAGE])
         last = page[-1].seq if page else after
         return Response(Feed({"events": page, "after": last}).data)
