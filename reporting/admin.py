@@ -21,6 +21,7 @@ from patients.admin_forms import FORMS as PATIENT_FORMS
 from patients.admin_forms import EnrolForm, SubjectForm
 from patients.models import Subject
 from reporting import admin_sites  # noqa: F401 - registers the sites' pages
+from reporting.amendment_pages import ProtocolVersionAdmin
 from reporting.casebook import (
     Casebook,
     gate_today,
@@ -39,6 +40,8 @@ from trials.models import User
 from trials.models.amendments import VERSIONS_OF_SITES
 from trials.permissions import Permission
 
+
+__all__ = ["NoticeAdmin", "ProtocolVersionAdmin", "SafetySummaryAdmin", "SubjectAdmin"]
 
 FORMS: dict[str, type[SubjectForm]] = {**PATIENT_FORMS, **DOSING_FORMS}
 

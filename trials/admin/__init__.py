@@ -6,7 +6,6 @@ from trials.admin import (
     events,
     on_call,
     people,
-    protocols,
     reviews,
     schedules,
 )
@@ -18,7 +17,6 @@ __all__ = [
     "events",
     "on_call",
     "people",
-    "protocols",
     "reviews",
     "schedules",
 ]

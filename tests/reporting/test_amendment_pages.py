@@ -1,0 +1,148 @@
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests.amendments import NEW_FORM, amended_text, approved, submitted
+from tests.factories import Study
+from tests.marks import on_postgres
+from trials.models import ProtocolVersion, SiteApproval, SiteVersion
+from trials.permissions import Role
+
+
+pytestmark = on_postgres
+
+DAY = "2100-01-01"
+
+
+@pytest.fixture(autouse=True)
+def _no_collected_files(settings, tmp_path) -> None:
+    settings.STATIC_ROOT = tmp_path
+
+
+@pytest.fixture
+def study() -> Study:
+    return Study(kits=0)
+
+
+def logged_in(person) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def address(name, version, *more) -> str:
+    return reverse(f"admin:trials_protocolversion_{name}", args=[version.pk, *more])
+
+
+def activation(version, *sites) -> str:
+    asked = "&".join(f"sites={site}" for site in sites)
+    return f"{address('activation', version)}?in_force_from={DAY}&{asked}"
+
+
+def test_an_amendment_goes_from_file_to_site_through_the_pages(study):
+    study.consented()
+    client = logged_in(study.admin)
+
+    client.post(
+        reverse("admin:trials_protocolversion_add"),
+        {"key": "one", "trial": study.trial.pk, "text": amended_text(NEW_FORM)},
+    )
+    version = ProtocolVersion.objects.get(version="1.1")
+    client.post(
+        address("approval", version),
+        {
+            "key": "two",
+            "site": study.site.pk,
+            "approved_on": "2026-03-10",
+            "reference": "EC 12",
+        },
+    )
+    shown = client.get(activation(version, "DE-01"))
+    client.post(
+        activation(version, "DE-01"),
+        {"key": "three", "impact_digest": shown.context["impact"].digest},
+    )
+    page = client.get(address("change", version)).content.decode()
+
+    assert SiteApproval.objects.get().reference == "EC 12"
+    assert "Re-consent due" in shown.content.decode()
+    assert "DE-01-0001" in shown.content.decode()
+    assert SiteVersion.objects.filter(protocol_version=version).count() == 1
+    assert "in force at 1 of 1 sites" in page
+
+
+def test_no_button_stands_on_the_page_before_the_impact(study):
+    version = approved(study, submitted(study), study.site)
+    client = logged_in(study.admin)
+
+    before = client.get(address("activation", version)).content.decode()
+    after = client.get(activation(version, "DE-01")).content.decode()
+
+    assert ("impact_digest" in before, "impact_digest" in after) == (False, True)
+
+
+def test_a_stale_report_is_refused_and_the_new_one_shown(study):
+    version = approved(study, submitted(study, NEW_FORM), study.site)
+    client = logged_in(study.admin)
+    seen = client.get(activation(version, "DE-01")).context["impact"].digest
+    study.consented()
+
+    answer = client.post(activation(version, "DE-01"), {"key": "one", "impact_digest": seen})
+
+    assert "impact_changed" in answer.content.decode()
+    assert answer.context["impact"].digest != seen
+    assert not SiteVersion.objects.filter(protocol_version=version).exists()
+
+
+def test_a_site_without_approval_cannot_be_chosen(study):
+    version = submitted(study)
+
+    answer = logged_in(study.admin).get(activation(version, "DE-01"))
+
+    assert answer.context["impact"] is None
+
+
+def test_a_file_with_faults_comes_back_with_every_fault(study):
+    text = amended_text(("ratio = 2", "ratio = 0"), ('phase = "3"', "phase = 3"))
+    sent = {"key": "one", "trial": study.trial.pk, "text": text}
+
+    page = logged_in(study.admin).post(reverse("admin:trials_protocolversion_add"), sent)
+
+    assert page.status_code == 200
+    assert page.content.decode().count("<code>") >= 2
+    assert ProtocolVersion.objects.count() == 1
+
+
+def test_two_versions_are_compared_in_words(study):
+    version = submitted(study, NEW_FORM)
+    first = ProtocolVersion.objects.get(version="1.0")
+
+    page = logged_in(study.people[Role.MONITOR]).get(address("compare", version, first.pk))
+
+    assert "Consent form: changes from 1.0 to 2.0" in page.content.decode()
+
+
+@pytest.mark.parametrize("role", [Role.MONITOR, Role.DATA_MANAGER, Role.AUDITOR])
+def test_who_only_reads_versions_takes_none_further(study, role):
+    version = approved(study, submitted(study), study.site)
+    client = logged_in(study.people[role])
+
+    codes = [
+        client.get(url).status_code
+        for url in (
+            address("change", version),
+            address("approval", version),
+            activation(version, "DE-01"),
+            reverse("admin:trials_protocolversion_add"),
+        )
+    ]
+
+    assert codes == [200, 403, 403, 403]
+
+
+def test_who_enrols_sees_no_protocol_file(study):
+    version = submitted(study)
+    client = logged_in(study.coordinator)
+
+    assert client.get(address("change", version)).status_code == 403
+    assert client.get(address("compare", version, version.pk)).status_code == 403
