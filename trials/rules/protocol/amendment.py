@@ -369,7 +369,7 @@ def _planned_in(rows: Sequence[Row], cycle: int) -> Row | None:
 def _dose_words(row: Row | None) -> str:
     if row is None:
         return ""
-    condition = f" if {words_of((row['condition'],)).lower()}" if row.get("condition") else ""
+    condition = f" if {words_of((row['condition'],), inside=True)}" if row.get("condition") else ""
     return f"{shown(row['dose_mg'])} mg{condition}"
 
 
