@@ -33,6 +33,11 @@ ABOUT_NO_SUBJECT: dict[str, str] = {
 _READER = f"(SELECT current_setting('{SETTING}', true))"
 _SITES = "(SELECT reader.sites('READ_SUBJECTS'))"
 
+
+def _in_trials(permission: str) -> str:
+    return f"trial_id IN (SELECT reader.trials('{permission}'))"
+
+
 # Tables whose rows lead to a subject otherwise than by a key of their own.
 _EVENT = """
     stream IN (
@@ -56,6 +61,19 @@ _OTHERWISE: dict[str, str] = {
     # It follows its subject to another site. It is written before the subject points to it.
     "trials.Allocation": (
         "EXISTS (SELECT FROM patients_subject seen WHERE seen.allocation_id = trials_allocation.id)"
+    ),
+    # Told to the sites, and that a subject was unblinded also to whoever oversees the trial.
+    "reporting.Notice": (
+        f"site_id IN {_SITES} OR (kind = 'subject_unblinded' AND {_in_trials('READ_ACCESS_LOG')})"
+    ),
+    "trials.SealedAccess": (
+        f"person_id = (SELECT reader.person()) OR {_in_trials('READ_ACCESS_LOG')}"
+        f" OR {_in_trials('CONFIRM_UNBLINDING')}"
+    ),
+    "trials.RefusedLook": _in_trials("READ_ACCESS_LOG"),
+    "trials.UnblindingRequest": " OR ".join(
+        _in_trials(name)
+        for name in ("SAFETY_UNBLIND", "UNBLIND_TRIAL", "CONFIRM_UNBLINDING", "READ_ACCESS_LOG")
     ),
 }
 _WRITTEN: dict[str, str] = {"trials.Allocation": f"site_id IN {_SITES}"}

@@ -67,3 +67,12 @@ class KitsSupplied(Event):
     type = "dosing.KitsSupplied"
     site_id: UUID
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KitNumbersDrawn(Event):
+    """Kit numbers were drawn for labels."""
+
+    type = "dosing.KitNumbersDrawn"
+    draw_id: UUID
+    count: int

@@ -128,3 +128,21 @@ class SubjectTransferred(SubjectEvent):
     transfer_id: UUID
     from_site_id: UUID
     transferred_on: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectUnblinded(SubjectEvent):
+    """Somebody learned the arm of a subject: that, and never which one it is."""
+
+    type = "patients.SubjectUnblinded"
+    unblinding_id: UUID
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnblindingAssessed(SubjectEvent):
+    """A responsible person judged what an unblinding means for the trial."""
+
+    type = "patients.UnblindingAssessed"
+    unblinding_id: UUID
+    impact: str

@@ -7,7 +7,14 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from events.models import OutboxEvent
-from patients.models import Consent, ConsentWithdrawal, ResponseAssessment, Screening, Subject
+from patients.models import (
+    Consent,
+    ConsentWithdrawal,
+    ResponseAssessment,
+    Screening,
+    Subject,
+    Unblinding,
+)
 from patients.rules.consent import form_due
 from patients.rules.screening import read_values
 from trials.models import User
@@ -60,3 +67,8 @@ def readable_events(user: User) -> "QuerySet[OutboxEvent]":
         about=KeyTextTransform("subject_id", "payload")
     )
     return rows.filter(readable)
+
+
+def unblinding_kinds(subject: Subject) -> list[str]:
+    """Return in which ways a subject's arm became known, as the gates ask it."""
+    return list(Unblinding.objects.filter(subject=subject).values_list("kind", flat=True))

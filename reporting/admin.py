@@ -273,3 +273,7 @@ class NoticeAdmin(ReadOnlyAdmin):
     list_filter = (SubjectSiteFilter, "kind")
     list_select_related = ("site",)
     search_fields = ("text",)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        held = (Permission.READ_SUBJECTS, Permission.READ_ACCESS_LOG)
+        return any(person(request).may(permission) for permission in held)

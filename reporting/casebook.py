@@ -30,9 +30,10 @@ from patients.models import (
     Subject,
     Visit,
 )
-from patients.queries import screened_values
+from patients.queries import screened_values, unblinding_kinds
 from patients.rules.partial_dates import PartialDate
 from patients.rules.screening import told
+from patients.rules.unblinding import treatment_blocks
 from reporting import drawings
 from trials.rules.protocol import Protocol
 
@@ -166,7 +167,11 @@ def gate_today(casebook: Casebook, *, at: datetime) -> Gate:
     request = Request(cycle, days, at, today)
     facts = dispensing_facts(subject, request, policy)
     prevention = casebook.protocol.pregnancy_prevention
-    return Gate(cycle, days, today, dispense_blocks(facts, request, policy, prevention))
+    blocks = (
+        *dispense_blocks(facts, request, policy, prevention),
+        *treatment_blocks(unblinding_kinds(subject), casebook.protocol.blind),
+    )
+    return Gate(cycle, days, today, blocks)
 
 
 def _next_cycle(casebook: Casebook) -> int:

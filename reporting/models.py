@@ -54,9 +54,16 @@ class SafetySummary(models.Model):
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
     def visible_to(self, user: User) -> "NoticeQuerySet":
-        """Notices about the user's sites, and about subjects where those are now."""
+        """Notices of the user's sites, and of subjects where those are now.
+
+        Of unblindings also those of trials the user oversees.
+        """
         own = Q(subject__in=Subject.objects.visible_to(user))
-        return self.filter(own | Q(subject=None, site__in=Site.objects.visible_to(user)))
+        here = Q(subject=None, site__in=Site.objects.visible_to(user))
+        overseen = Q(
+            kind="subject_unblinded", trial__in=trial_ids(user.may(Permission.READ_ACCESS_LOG))
+        )
+        return self.filter(own | here | overseen)
 
 
 class Notice(models.Model):

@@ -22,6 +22,7 @@ from patients.events import (
     ScreeningRecorded,
     SubjectEnrolled,
     SubjectRandomised,
+    SubjectUnblinded,
     VisitRecorded,
 )
 from patients.models import Subject
@@ -77,6 +78,21 @@ def notice_pregnancy_test(event: OutboxEvent) -> None:
 @subscribes_to(ConsentWithdrawn)
 def notice_consent_withdrawn(event: OutboxEvent) -> None:
     _notice(event, "consent_withdrawn", "Consent withdrawn")
+
+
+UNBLINDED = "subject_unblinded"
+HOW_UNBLINDED = {
+    "emergency": "the blind was broken in an emergency",
+    "safety": "unblinded for a safety report; the site keeps the blind",
+    "contingency": "a contingency sheet was opened",
+    "inadvertent": "the treatment became known by accident",
+}
+
+
+@subscribes_to(SubjectUnblinded)
+def notice_subject_unblinded(event: OutboxEvent) -> None:
+    """Tell the site, medical monitor, safety officer and sponsor that, and never what."""
+    _notice(event, UNBLINDED, HOW_UNBLINDED[event.payload["kind"]])
 
 
 def _notice(event: OutboxEvent, kind: str, text: str) -> None:

@@ -1,5 +1,6 @@
 """Subjects at a stage, built by the services a site would use; only what matters is a parameter."""
 
+import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -147,13 +148,14 @@ class Study:
     def supply(self, each: int, *, site: Site | None = None, dose_mg: str = "5") -> None:
         place = site or self.site
         start = 100_000 + 1000 * len(self._supplied)
+        numbers = random.Random(start + 2 * each).sample(range(start, start + 1000), 2 * each)
         self._supplied.append(place.code)
         supply_kits(
             trial=self.trial.code,
             site=place.code,
             kits=[
                 {
-                    "number": str(start + i),
+                    "number": str(numbers[i]),
                     "dose_mg": Decimal(dose_mg),
                     "arm": self.arms["LP"[i % 2]],
                     "expires_on": date(2030, 1, 1),

@@ -76,3 +76,18 @@ class LeaverRefused(Refused):
 class ReviewRefused(Refused):
     code = "review_refused"
     title = "The access review was not signed off"
+
+
+class IdentityNotConfirmed(Refused):
+    code = "identity_not_confirmed"
+    title = "It was not confirmed who you are"
+
+
+class UnblindingRefused(Refused):
+    code = "unblinding_refused"
+    title = "The blind was not opened"
+
+
+class ShownAlready(Refused):
+    code = "shown_already"
+    title = "It was shown already"

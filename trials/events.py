@@ -147,3 +147,30 @@ class AccessReviewed(Event):
     review_id: UUID
     digest: str
     findings: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnblindingRequested(Event):
+    """Somebody asked to unblind; a second person has to agree."""
+
+    type = "trials.UnblindingRequested"
+    request_id: UUID
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnblindingAnswered(Event):
+    """A request to unblind was agreed to by a second person, or withdrawn."""
+
+    type = "trials.UnblindingAnswered"
+    request_id: UUID
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialUnblinded(Event):
+    """The arms of all subjects were handed out to those who asked: the trial is unblinded."""
+
+    type = "trials.TrialUnblinded"
+    access_id: UUID
+    request_id: UUID

@@ -66,6 +66,7 @@ class Permission(StrEnum):
     SAFETY_UNBLIND = "unblind one subject for a suspected unexpected serious adverse reaction"
     UNBLIND_TRIAL = "ask to unblind the whole trial"
     CONFIRM_UNBLINDING = "agree, as the second person, to an unblinding"
+    RECORD_UNBLINDING = "record that an arm became known by accident or from a paper sheet"
     MANAGE_ON_CALL = "keep the medical monitors' on-call list"
     READ_UNBLINDED_REPORT = "read reports by arm"
     READ_SAFETY = "read the blinded safety summaries"
@@ -83,22 +84,24 @@ TABLE: dict[Role, frozenset[Permission]] = {
     Role.INVESTIGATOR: frozenset(
         _SITE_WORK
         | {_P.RANDOMISE, _P.PRESCRIBE, _P.READ_SAFETY, _P.DELEGATE}
-        | {_P.EMERGENCY_UNBLIND, _P.ANNOTATE_RANDOMISATION}
+        | {_P.EMERGENCY_UNBLIND, _P.ANNOTATE_RANDOMISATION, _P.RECORD_UNBLINDING}
     ),
-    Role.COORDINATOR: frozenset(_SITE_WORK | {_P.RANDOMISE}),
+    Role.COORDINATOR: frozenset(_SITE_WORK | {_P.RANDOMISE, _P.RECORD_UNBLINDING}),
     Role.PHARMACIST: frozenset({_P.READ_SUBJECTS, _P.DISPENSE}),
     Role.DATA_MANAGER: frozenset(
         {_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_PEOPLE, _P.TRANSFER}
         | {_P.ANNOTATE_RANDOMISATION, _P.READ_RANDOMISATION}
     ),
-    Role.MONITOR: frozenset({_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_RANDOMISATION}),
+    Role.MONITOR: frozenset(
+        {_P.READ_SUBJECTS, _P.READ_HISTORY, _P.READ_RANDOMISATION, _P.RECORD_UNBLINDING}
+    ),
     Role.MEDICAL_MONITOR: frozenset(
         {_P.READ_SUBJECTS, _P.READ_SAFETY, _P.READ_HISTORY}
-        | {_P.CONFIRM_UNBLINDING, _P.MANAGE_ON_CALL}
+        | {_P.CONFIRM_UNBLINDING, _P.MANAGE_ON_CALL, _P.RECORD_UNBLINDING}
     ),
     Role.SAFETY_OFFICER: frozenset(
         {_P.READ_SUBJECTS, _P.READ_SAFETY, _P.WRITE_SAFETY}
-        | {_P.SAFETY_UNBLIND, _P.CONFIRM_UNBLINDING}
+        | {_P.SAFETY_UNBLIND, _P.CONFIRM_UNBLINDING, _P.RECORD_UNBLINDING}
     ),
     Role.UNBLINDED_STATISTICIAN: frozenset(
         {_P.READ_SUBJECTS, _P.LOAD_LIST, _P.APPROVE_LIST, _P.VERIFY_RANDOMISATION}

@@ -6,10 +6,12 @@ access: a row saying who looks and why, committed before the look (docs/decision
 """
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, connections
+from django.db import IntegrityError, ProgrammingError, connection, connections
+from psycopg.errors import InsufficientPrivilege, UniqueViolation
 
 
 def take_slot(list_id: UUID, stratum: str) -> UUID | None:
@@ -52,6 +54,77 @@ def supply_kits(access_id: UUID, contents: Iterable[tuple[str, str]]) -> int:
     query = "SELECT sealed.supply_kits(%s, %s, %s)"
     stored: int = _sealed(query, access_id, list(numbers), list(arm_codes))
     return stored
+
+
+def open_unblinding(
+    *,
+    person_id: int,
+    purpose: str,
+    trial_id: UUID,
+    subject_id: UUID | None = None,
+    site_id: UUID | None = None,
+    request_id: UUID | None = None,
+    detail: str,
+) -> UUID | None:
+    """Write who looks at which subject and why, commit it, and return the access of one look.
+
+    Nothing when PostgreSQL finds that this person may not: by role, site, or a second person.
+    """
+    query = "SELECT sealed.open_unblinding(%s, %s, %s, %s, %s, %s, %s)"
+    values = (person_id, purpose, trial_id, subject_id, site_id, request_id, detail)
+    try:
+        access: UUID = _sealed(query, *values)
+    except (ProgrammingError, IntegrityError) as error:
+        if isinstance(error.__cause__, InsufficientPrivilege | UniqueViolation):
+            return None
+        raise
+    return access
+
+
+def subject_arms(access_id: UUID) -> dict[UUID, str] | None:
+    """Return the arms an access allows to see, by subject; nothing when it was used or is stale."""
+    rows = _rows("SELECT subject_id, arm FROM sealed.subject_arms(%s)", access_id)
+    return None if rows is None else dict(rows)
+
+
+def make_sheets(access_id: UUID) -> list[tuple[UUID, str, str]] | None:
+    """Return (subject, arm, password) of each sheet of a site; the passwords are kept sealed."""
+    return _rows("SELECT subject_id, arm, password FROM sealed.make_sheets(%s)", access_id)
+
+
+def sheet_passwords(access_id: UUID) -> dict[UUID, str] | None:
+    """Return the password of each sheet of the making an access names, by subject."""
+    rows = _rows("SELECT subject_id, password FROM sealed.sheet_passwords(%s)", access_id)
+    return None if rows is None else dict(rows)
+
+
+def note_refused(
+    *, person_id: int, purpose: str, trial_id: UUID | None, subject_id: UUID | None, reason: str
+) -> None:
+    """Keep that an attempt to look was refused, whatever is rolled back afterwards."""
+    query = "SELECT sealed.note_refused(%s, %s, %s, %s, %s)"
+    _sealed(query, person_id, purpose, trial_id, subject_id, reason)
+
+
+def choose_kit(subject_id: UUID, cycle: int, last_day: date) -> UUID | None:
+    """Return the kit kept for a subject's cycle; every question is written down."""
+    found: UUID | None = _sealed(
+        "SELECT sealed.choose_kit(%s, %s, %s)", subject_id, cycle, last_day
+    )
+    return found
+
+
+def _rows(query: str, access_id: UUID) -> list[Any] | None:
+    """Return a look's rows, or nothing when PostgreSQL refuses the access."""
+    try:
+        with connections["sealed"].cursor() as cursor:
+            cursor.execute(query, [access_id])
+            found: list[Any] = cursor.fetchall()
+            return found
+    except (ProgrammingError, IntegrityError) as error:
+        if isinstance(error.__cause__, InsufficientPrivilege | UniqueViolation):
+            return None
+        raise
 
 
 def _sealed(query: str, *values: Any) -> Any:

@@ -110,3 +110,20 @@ class KitOut(Shape):
     dose_mg = serializers.DecimalField(max_digits=5, decimal_places=2)
     expires_on = serializers.DateField()
     status = serializers.CharField()
+
+
+class KitNumberDrawIn(Shape):
+    trial = serializers.CharField(max_length=40)
+    count = serializers.IntegerField(min_value=1, max_value=MOST_KITS)
+
+
+class KitNumberDrawOut(Shape):
+    id = serializers.UUIDField()
+    count = serializers.IntegerField()
+
+
+class DealtNumbersOut(KitNumberDrawOut):
+    numbers = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="By chance: deal them out in this order. It is kept nowhere.",
+    )

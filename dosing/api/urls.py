@@ -14,5 +14,6 @@ urlpatterns = [
     path(f"{_ONE}/treatment-ends", views.TreatmentEnds.as_view(), name="treatment-ends"),
     path("site-closures", sites.SiteClosures.as_view(), name="site-closures"),
     path("kits", views.Kits.as_view(), name="kits"),
+    path("kit-number-draws", views.KitNumberDraws.as_view(), name="kit-number-draws"),
     path("kit-supplies", views.KitSupplies.as_view(), name="kit-supplies"),
 ]

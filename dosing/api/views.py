@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -16,18 +17,20 @@ from dosing.models import (
     Dispensation,
     DoseDecision,
     Kit,
+    KitNumberDraw,
     PregnancyRisk,
     PregnancyTest,
     TreatmentEnd,
 )
 from dosing.services.decisions import decide_dose, end_treatment
 from dosing.services.dispensing import dispense_kit, supply_kits
+from dosing.services.kit_numbers import dealt, draw_kit_numbers
 from dosing.services.pregnancy_prevention import (
     assess_pregnancy_risk,
     record_counselling,
     record_pregnancy_test,
 )
-from events.api.recording import recorded, valid
+from events.api.recording import recorded, recorded_then_shown, valid
 from patients.api.records import SubjectRecords
 from patients.models import Subject
 from trials.api.access import trial_for
@@ -105,3 +108,27 @@ class KitSupplies(APIView):
             return {"accepted": supply_kits(by=by, at=timezone.now(), **body)}
 
         return recorded(request, act)
+
+
+class KitNumberDraws(APIView):
+    """Kit numbers for labels, drawn so that they mean nothing."""
+
+    @extend_schema(request=shapes.KitNumberDrawIn, responses={201: shapes.DealtNumbersOut})
+    def post(self, request: Request) -> HttpResponse:
+        """Draw numbers that nobody was given before."""
+        body = valid(shapes.KitNumberDrawIn, request)
+        by = acting_user(request)
+
+        def act() -> Any:
+            trial = trial_for(by, body["trial"], Permission.SUPPLY_KITS)
+            draw = draw_kit_numbers(
+                trial_id=trial.pk, count=body["count"], by=by, at=timezone.now()
+            )
+            return {"id": str(draw.pk), "count": body["count"]}
+
+        def show(kept: dict[str, Any]) -> HttpResponse:
+            draw = KitNumberDraw.objects.visible_to(by).get(pk=kept["id"])
+            content = JSONRenderer().render({**kept, "numbers": dealt(draw)})
+            return HttpResponse(content, content_type="application/json", status=201)
+
+        return recorded_then_shown(request, act, show)

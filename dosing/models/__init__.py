@@ -1,5 +1,6 @@
 from dosing.models.decisions import DoseDecision, TreatmentEnd
 from dosing.models.dispensing import Dispensation, Kit
+from dosing.models.kit_numbers import KitNumberDraw
 from dosing.models.pregnancy_prevention import Counselling, PregnancyRisk, PregnancyTest
 
 
@@ -8,6 +9,7 @@ __all__ = [
     "Dispensation",
     "DoseDecision",
     "Kit",
+    "KitNumberDraw",
     "PregnancyRisk",
     "PregnancyTest",
     "TreatmentEnd",

@@ -15,6 +15,8 @@ from dosing.rules.escalation import dose_blocks, dose_in_force_blocks, proposed_
 from events.outbox import publish
 from events.outcomes import Reason
 from patients.models import Subject
+from patients.queries import unblinding_kinds
+from patients.rules.unblinding import treatment_blocks
 from patients.services.recording import (
     future_reasons,
     refuse_if,
@@ -51,6 +53,9 @@ def decide_dose(
     labs = labs_in_window(labs_of(subject, asked, policy), decided_on, policy)
     history = given_cycles(subject, policy, by_day=decided_on)
     blocks = list(dose_blocks(cycle, dose_mg, reason, history, labs, policy))
+    blocks += treatment_blocks(
+        unblinding_kinds(subject), subject.trial.protocol.blind, dose_mg=dose_mg
+    )
     if subject.allocation_id is None:
         blocks.append(Reason("not_randomised", "The subject is not randomised."))
     if _decided(subject, cycle):

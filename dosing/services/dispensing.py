@@ -7,22 +7,26 @@ from decimal import Decimal
 from typing import TypedDict
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from dosing.errors import GateClosed, KitsRefused, NoKit
 from dosing.events import KitDispensed, KitsSupplied
 from dosing.models import Dispensation, Kit
 from dosing.queries import decisions_of, dispensing_facts
 from dosing.rules.dispensing import Request, dispense_blocks
+from dosing.rules.kits import KitLabel, number_problems
 from events.outbox import publish
 from events.outcomes import Reason
 from events.reading import reading_as_system
 from patients.models import Subject
+from patients.queries import unblinding_kinds
+from patients.rules.unblinding import treatment_blocks
 from patients.services.recording import store, subject_for
 from trials.models import Site, Trial, User
 from trials.permissions import Permission, authorise
 from trials.rules.conduct import day_reasons
 from trials.rules.protocol import Protocol
+from trials.services.kits import choose_kit
 from trials.services.unblinding import load_kit_contents
 
 
@@ -63,11 +67,12 @@ def dispense_kit(
     blocks = (
         *day_reasons(dispensed_on, today=today, replay=replay, field="dispensed_on"),
         *dispense_blocks(facts, request, protocol.dosing, protocol.pregnancy_prevention),
+        *treatment_blocks(unblinding_kinds(subject), protocol.blind),
     )
     if blocks:
         raise GateClosed(*blocks)
     decision = decisions_of(subject)[cycle]
-    kit = _choose_kit(subject, decision.dose_mg, dispensed_on + timedelta(days=days))
+    kit = _choose_kit(subject, cycle, dispensed_on + timedelta(days=days))
     kit.status = Kit.Status.DISPENSED
     kit.save(update_fields=["status"])
     dispensation = store(
@@ -97,21 +102,16 @@ def dispense_kit(
     return dispensation
 
 
-def _choose_kit(subject: Subject, dose_mg: Decimal, last_day: date) -> Kit:
-    """Lock and return a kit for the subject. The refusal is worded alike in every arm."""
-    if subject.allocation is None:
-        raise ValueError("the gate let a subject through that is not randomised")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT sealed.choose_kit(%s, %s, %s, %s)",
-            [subject.allocation.slot_id, subject.site_id, dose_mg, last_day],
-        )
-        kit_id = cursor.fetchone()[0]
-    if kit_id is None:
+def _choose_kit(subject: Subject, cycle: int, last_day: date) -> Kit:
+    """Lock and return the kit for the subject's cycle. The refusal is worded alike in every arm."""
+    kit_id = choose_kit(subject_id=subject.pk, cycle=cycle, last_day=last_day)
+    kits = Kit.objects.select_for_update(no_key=True).filter(status=Kit.Status.AVAILABLE)
+    kit = kits.filter(pk=kit_id).first() if kit_id else None
+    if kit is None:
         raise NoKit(
             Reason("no_kit_at_site", "The site has no suitable kit in date: ask for a supply.")
         )
-    return Kit.objects.get(pk=kit_id)
+    return kit
 
 
 def supply_kits(
@@ -152,7 +152,7 @@ def _enter_kits(place: Site, kits: Sequence[SuppliedKit], *, by: User, at: datet
                 dose_mg=kit["dose_mg"],
                 expires_on=kit["expires_on"],
             )
-            for kit in kits
+            for kit in sorted(kits, key=lambda kit: kit["number"])  # no order of arrival is kept
         )
     publish(KitsSupplied(stream=place.trial.code, site_id=place.pk, count=len(kits)), at=at)
 
@@ -171,6 +171,7 @@ def _kit_problems(
         known = set(Kit.objects.filter(number__in=numbers).values_list("number", flat=True))
     twice = {number for number, count in numbers.items() if count > 1} | known
     arms = {arm.code for arm in protocol.arms}
+    labels = [KitLabel(k["number"], k["arm"], k["expires_on"], k["dose_mg"]) for k in kits]
     reasons = [
         Reason("kit_number_twice", f"Kit {number} is there already.") for number in sorted(twice)
     ]
@@ -181,4 +182,4 @@ def _kit_problems(
             reasons.append(
                 Reason("not_on_ladder", f"{kit['dose_mg']} mg is not a level of the ladder.")
             )
-    return reasons
+    return [*reasons, *number_problems(labels)]

@@ -1,5 +1,6 @@
 """The one way a POST becomes a record: once per key, answered the same however often it is sent."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,21 @@ def recorded(request: Request, act: Callable[[], Any]) -> HttpResponse:
     except KeyReused as reused:
         raise KeyConflict from reused
     return _response(answer.status, answer.body, again=answer.again)
+
+
+def recorded_then_shown(
+    request: Request, act: Callable[[], Any], show: Callable[[dict[str, Any]], HttpResponse]
+) -> HttpResponse:
+    """Record as ``recorded`` does, then answer with what ``show`` makes of the record.
+
+    What is shown is no part of the answer that is kept: it is in no table and no cache. A request
+    that is repeated comes to ``show`` again, which refuses what was shown before.
+    """
+    answer = recorded(request, act)
+    if answer.status_code == status.HTTP_201_CREATED:
+        answer = show(json.loads(answer.content))
+    answer["Cache-Control"] = "no-store"
+    return answer
 
 
 def valid(shape: type[Shape], request: Request) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from patients.api import views
+from patients.api import unblinding, views
 from patients.api.feed import EventFeed
 
 
@@ -22,6 +22,59 @@ urlpatterns = [
     path(f"{_ONE}/further-treatments", views.FurtherTreatments.as_view(), name="treatments"),
     path(f"{_ONE}/transfers", views.Transfers.as_view(), name="transfers"),
     path("events", EventFeed.as_view(), name="events"),
+    path(
+        f"{_ONE}/emergency-unblindings",
+        unblinding.EmergencyUnblindings.as_view(),
+        name="emergency-unblindings",
+    ),
+    path(
+        f"{_ONE}/inadvertent-unblindings",
+        unblinding.InadvertentUnblindings.as_view(),
+        name="inadvertent-unblindings",
+    ),
+    path(
+        f"{_ONE}/contingency-openings",
+        unblinding.ContingencyOpenings.as_view(),
+        name="contingency-openings",
+    ),
+    path(
+        "unblindings/<uuid:record_id>/assessments",
+        unblinding.UnblindingAssessments.as_view(),
+        name="unblinding-assessments",
+    ),
+    path(
+        "unblinding-requests", unblinding.UnblindingRequests.as_view(), name="unblinding-requests"
+    ),
+    path(
+        "safety-unblinding-requests",
+        unblinding.SafetyUnblindingRequests.as_view(),
+        name="safety-unblinding-requests",
+    ),
+    path(
+        "trial-unblinding-requests",
+        unblinding.TrialUnblindingRequests.as_view(),
+        name="trial-unblinding-requests",
+    ),
+    path(
+        "unblinding-requests/<uuid:record_id>/agreements",
+        unblinding.UnblindingAgreements.as_view(),
+        name="unblinding-agreements",
+    ),
+    path(
+        "unblinding-requests/<uuid:record_id>/withdrawals",
+        unblinding.UnblindingWithdrawals.as_view(),
+        name="unblinding-withdrawals",
+    ),
+    path(
+        "unblinding-requests/<uuid:record_id>/looks",
+        unblinding.SafetyLooks.as_view(),
+        name="safety-looks",
+    ),
+    path(
+        "unblinding-requests/<uuid:record_id>/lists-of-arms",
+        unblinding.ListsOfArms.as_view(),
+        name="lists-of-arms",
+    ),
     path(
         "adverse-events/<uuid:record_id>/corrections",
         views.AdverseEventCorrections.as_view(),

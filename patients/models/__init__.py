@@ -6,6 +6,7 @@ from patients.models.outcomes import Contact, Death, FurtherTreatment
 from patients.models.response import ResponseAssessment
 from patients.models.subjects import Subject
 from patients.models.transfers import SubjectTransfer
+from patients.models.unblinding import Unblinding, UnblindingAssessment
 from patients.models.visits import Visit
 
 
@@ -21,5 +22,7 @@ __all__ = [
     "Screening",
     "Subject",
     "SubjectTransfer",
+    "Unblinding",
+    "UnblindingAssessment",
     "Visit",
 ]

@@ -7,6 +7,7 @@ from reporting.api.amendments import (
     ProtocolImpact,
     ProtocolVersions,
 )
+from reporting.api.contingency import ContingencyPasswords, ContingencySheets
 from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, TrialAccrual
 
 
@@ -27,4 +28,6 @@ urlpatterns = [
         name="safety-summary",
     ),
     path("trials/<slug:code>/accrual", TrialAccrual.as_view(), name="accrual"),
+    path("contingency-sheets", ContingencySheets.as_view(), name="contingency-sheets"),
+    path("contingency-passwords", ContingencyPasswords.as_view(), name="contingency-passwords"),
 ]

@@ -37,10 +37,10 @@ SUBJECT_LISTS = {
     "dosing_dispensation",
     "dosing_kit",
     "dosing_pregnancytest",
-    "reporting_notice",
 }
 NEEDS = {
     **{name: {Permission.READ_SUBJECTS} for name in SUBJECT_LISTS},
+    "reporting_notice": {Permission.READ_SUBJECTS, Permission.READ_ACCESS_LOG},
     "reporting_safetysummary": {Permission.READ_SAFETY},
     "events_outboxevent": {Permission.READ_HISTORY},
     "events_delivery": {Permission.MANAGE_DELIVERIES},

@@ -78,8 +78,23 @@ def test_no_log_in_touches_any_sealed_table(statement, login):
 @pytest.mark.parametrize(
     ("login", "callable_"),
     [
-        pytest.param(APP, {"take_slot", "choose_kit"}, id="application"),
-        pytest.param(SEALED, {"open_access", "arms", "load_list", "supply_kits"}, id="sealed"),
+        pytest.param(APP, {"take_slot"}, id="application"),
+        pytest.param(
+            SEALED,
+            {
+                "open_access",
+                "arms",
+                "load_list",
+                "supply_kits",
+                "choose_kit",
+                "open_unblinding",
+                "subject_arms",
+                "make_sheets",
+                "sheet_passwords",
+                "note_refused",
+            },
+            id="sealed",
+        ),
     ],
 )
 def test_each_log_in_calls_its_own_sealed_functions_and_no_other(login, callable_):
@@ -146,13 +161,14 @@ def test_every_model_of_a_clinical_app_keeps_its_history():
         and not hasattr(model, "pgh_event_model")
     }
 
-    # People come and go by roles, which are tracked; the access log has one writer, a function;
+    # People come and go by roles, which are tracked; a log of looks has one writer, a function;
     # notices and counts are made from events and can be made again.
     assert untracked - {"User_groups", "User_user_permissions"} == {
         "User",
         "SealedAccess",
         "LogInRecord",
         "UsedPassword",
+        "RefusedLook",
         "Notice",
         "SiteActivity",
     }

@@ -2,6 +2,7 @@ from django.urls import path
 
 from trials.api import people, sites
 from trials.api.clients import ClientEnds, ClientRenewals, Clients, LockEnds, LogIns
+from trials.api.looks import Looks, RefusedLooks
 from trials.api.views import RandomisationLists, Sites, Trials
 
 
@@ -28,5 +29,7 @@ urlpatterns = [
         name="on-call-cancellations",
     ),
     path("trials/<slug:code>/on-call", people.OnCallNow.as_view(), name="on-call"),
+    path("looks", Looks.as_view(), name="looks"),
+    path("refused-looks", RefusedLooks.as_view(), name="refused-looks"),
     path("randomisation-lists", RandomisationLists.as_view(), name="randomisation-lists"),
 ]

@@ -7,7 +7,12 @@ from trials.models.people import Leaver, RoleAssignment, Training, User
 from trials.models.protocol import ProtocolVersion, Trial
 from trials.models.site_life import SiteStatusChange
 from trials.models.sites import Site
-from trials.models.unblinding import SealedAccess
+from trials.models.unblinding import (
+    RefusedLook,
+    SealedAccess,
+    UnblindingAnswer,
+    UnblindingRequest,
+)
 
 
 __all__ = [
@@ -19,6 +24,7 @@ __all__ = [
     "OnCall",
     "ProtocolVersion",
     "RandomisationList",
+    "RefusedLook",
     "RoleAssignment",
     "SealedAccess",
     "Site",
@@ -28,5 +34,7 @@ __all__ = [
     "Training",
     "Trial",
     "UsedPassword",
+    "UnblindingAnswer",
+    "UnblindingRequest",
     "User",
 ]

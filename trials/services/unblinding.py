@@ -1,12 +1,18 @@
 """Opening the blind for a named purpose: asked, written down and committed before the look."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import transaction
 
 from events.outbox import publish
+from events.outcomes import Reason, Refused
 from trials import sealed
+from trials.errors import IdentityNotConfirmed, ShownAlready, UnblindingRefused
 from trials.events import BlindOpened
+from trials.identity import confirms_identity
 from trials.models import Trial, User
 from trials.permissions import Permission, authorise
 
@@ -57,3 +63,88 @@ def load_kit_contents(
         detail=detail,
     )
     sealed.supply_kits(access, contents)
+
+
+@contextmanager
+def noting_refusals(
+    *, by: User, purpose: str, trial_id: UUID | None = None, subject_id: UUID | None = None
+) -> Iterator[None]:
+    """Keep every attempt in this block that is refused, though all else of it is rolled back.
+
+    Written over the sealed log-in in a transaction of its own: an inspector asks for attempts too.
+    """
+    try:
+        yield
+    except (Refused, PermissionDenied, ObjectDoesNotExist) as refusal:
+        if isinstance(refusal, Refused):
+            reason = refusal.reasons[0].code
+        else:
+            reason = "not_your_role" if isinstance(refusal, PermissionDenied) else "not_yours"
+        sealed.note_refused(
+            person_id=by.pk,
+            purpose=purpose,
+            trial_id=trial_id,
+            subject_id=subject_id,
+            reason=reason,
+        )
+        raise
+
+
+def require_identity(by: User, *, password: str, code: str) -> None:
+    """Raise ``IdentityNotConfirmed`` unless whoever is logged in proves it again."""
+    if not confirms_identity(by, password=password, code=code):
+        raise IdentityNotConfirmed(
+            Reason("identity_not_confirmed", "The password, or the code, is not right.")
+        )
+
+
+def open_look(*, trial: Trial, by: User, purpose: str, detail: str, **about: UUID | None) -> UUID:
+    """Return an access for one look, written to the access log and committed before it.
+
+    ``about`` names a subject, a site or a request, as the purpose needs. The caller has asked for
+    the permission and is in a transaction; PostgreSQL asks again by itself: the role in force, at
+    the subject's present site for an emergency, and the second person.
+
+    Publishes ``BlindOpened``. Raises ``UnblindingRefused`` when PostgreSQL refuses.
+    """
+    access = sealed.open_unblinding(
+        person_id=by.pk, purpose=purpose, trial_id=trial.pk, detail=detail, **about
+    )
+    if access is None:
+        raise UnblindingRefused(
+            Reason("look_refused", "The database does not allow you this look, or not again.")
+        )
+    publish(BlindOpened(stream=trial.code, access_id=access, purpose=purpose))
+    return access
+
+
+def look(access_id: UUID) -> dict[UUID, str]:
+    """Return what an access allows to see: the arm by subject. Once, within ten minutes.
+
+    Raises ``ShownAlready`` afterwards.
+    """
+    arms = sealed.subject_arms(access_id)
+    if arms is None:
+        raise ShownAlready(*SHOWN_ALREADY)
+    return arms
+
+
+def make_sheets(access_id: UUID) -> list[tuple[UUID, str, str]]:
+    """Return (subject, arm, password) for each sheet of a site. Raises ``ShownAlready``."""
+    sheets = sealed.make_sheets(access_id)
+    if sheets is None:
+        raise ShownAlready(*SHOWN_ALREADY)
+    return sheets
+
+
+def sheet_passwords(access_id: UUID) -> dict[UUID, str]:
+    """Return the password of each sheet of one making, by subject. Raises ``ShownAlready``."""
+    passwords = sealed.sheet_passwords(access_id)
+    if passwords is None:
+        raise ShownAlready(*SHOWN_ALREADY)
+    return passwords
+
+
+SHOWN_ALREADY = (
+    Reason("shown_already", "This look was used or is too old. Another look needs a new access."),
+)

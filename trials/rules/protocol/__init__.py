@@ -9,6 +9,7 @@ from trials.rules.protocol.sections import (
     Analysis,
     Arm,
     ConsentForm,
+    Blind,
     Dosing,
     Endpoint,
     Endpoints,
@@ -32,6 +33,7 @@ from trials.rules.protocol.sourced import Claim, Sourced, SourcedRange
 __all__ = [
     "Analysis",
     "Arm",
+    "Blind",
     "Claim",
     "ConsentForm",
     "Criterion",

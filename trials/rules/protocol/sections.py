@@ -306,6 +306,14 @@ class ConsentForm(Claim):
     reconsent: Annotated[bool, Field(strict=True)]
 
 
+class Blind(Part):
+    """What follows when a blind is opened, and how long a request to open one may wait."""
+
+    after_emergency_unblinding: Sourced[Literal["end_treatment", "continue"], Literal["code"]]
+    looks_before_review: Sourced[Positive, Literal["looks"]]
+    request_valid_hours: Hours
+
+
 class Protocol(Part):
     """One version of one trial's protocol. Made by ``load_protocol``, which checks all of it."""
 
@@ -320,6 +328,7 @@ class Protocol(Part):
     dosing: Dosing
     pregnancy_prevention: PregnancyPrevention
     safety: Safety
+    blind: Blind
     visits: Annotated[tuple[VisitSpec, ...], Field(min_length=1)]
     endpoints: Endpoints
     analysis: Analysis

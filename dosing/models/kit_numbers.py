@@ -1,0 +1,33 @@
+"""Kit numbers that were drawn and may be printed on labels. What each will hold is nowhere here."""
+
+import uuid
+
+from django.db import models
+
+from events.history import tracked
+from trials.models import Trial, User
+from trials.models.people import trial_ids
+from trials.permissions import Permission
+
+
+class KitNumberDrawQuerySet(models.QuerySet["KitNumberDraw"]):
+    def visible_to(self, user: User) -> "KitNumberDrawQuerySet":
+        return self.filter(trial__in=trial_ids(user.may(Permission.SUPPLY_KITS)))
+
+
+@tracked
+class KitNumberDraw(models.Model):
+    """Numbers given out together, kept sorted: the order they were dealt in would be a trace."""
+
+    insert_only = True
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="+")
+    numbers = models.JSONField()
+    drawn_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    drawn_at = models.DateTimeField()
+
+    objects = KitNumberDrawQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{len(self.numbers)} kit numbers"

@@ -1,0 +1,339 @@
+"""Unblinding: of one subject in an emergency or for safety, and of a trial by two people.
+
+An arm is in an answer at most once, and in none that is kept.
+"""
+
+import csv
+import io
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, serializers
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from events.api.recording import recorded, recorded_then_shown, valid
+from events.api.serializers import Shape
+from patients.api.fields import Instant
+from patients.api.records import SubjectRecords
+from patients.api.serializers import TEXT, RecordOut
+from patients.models import Subject, Unblinding, UnblindingAssessment
+from patients.services.unblinding import (
+    assess_unblinding,
+    break_blind,
+    list_of_arms,
+    open_safety_look,
+    record_contingency_opening,
+    record_inadvertent_unblinding,
+    request_safety_unblinding,
+    shown_arm,
+)
+from trials.api.access import trial_for
+from trials.api.authentication import acting_user
+from trials.models import UnblindingRequest
+from trials.permissions import Permission
+from trials.services.unblinding_requests import (
+    agree_to_unblinding,
+    open_trial_look,
+    request_trial_unblinding,
+    withdraw_unblinding_request,
+)
+
+
+class Proof(Shape):
+    """Who you are, proved again: password, and the code of a second factor if you have one."""
+
+    password = serializers.CharField(max_length=200, trim_whitespace=False)
+    code = serializers.CharField(max_length=20, allow_blank=True, default="")
+
+
+class EmergencyUnblindingIn(Proof):
+    would_change_treatment = serializers.BooleanField(
+        help_text="Whether knowing would change the treatment now."
+    )
+    reason = serializers.CharField(max_length=TEXT)
+
+
+class UnblindingOut(RecordOut):
+    """That an arm became known; never which."""
+
+    kind = serializers.CharField()
+    happened_at = serializers.DateTimeField()
+    learned_by = serializers.CharField()
+    reason = serializers.CharField()
+    would_change_treatment = serializers.BooleanField(allow_null=True)
+
+
+class ShownOut(Shape):
+    """The one answer that holds an arm. Repeat the request, and it is refused."""
+
+    id = serializers.UUIDField()
+    arm = serializers.CharField()
+    treatment = serializers.CharField()
+
+
+class AfterwardsIn(Shape):
+    happened_at = Instant()
+    learned_by = serializers.CharField(max_length=200)
+    reason = serializers.CharField(max_length=TEXT)
+
+
+class AssessmentIn(Shape):
+    impact = serializers.ChoiceField(UnblindingAssessment.Impact.choices)
+    assessment = serializers.CharField(max_length=TEXT)
+
+
+class AssessmentOut(RecordOut, AssessmentIn):
+    unblinding = serializers.UUIDField(source="unblinding_id")
+
+
+class SafetyRequestIn(Shape):
+    adverse_event = serializers.UUIDField()
+    expectedness = serializers.CharField(
+        max_length=TEXT, help_text="Against which reference text the event is unexpected."
+    )
+    reason = serializers.CharField(max_length=TEXT)
+
+
+class TrialRequestIn(Shape):
+    trial = serializers.CharField(max_length=40)
+    reason = serializers.CharField(max_length=TEXT)
+    early_reason = serializers.CharField(
+        max_length=TEXT, allow_blank=True, default="", help_text="Why, while sites still recruit."
+    )
+
+
+class RequestOut(Shape):
+    id = serializers.UUIDField()
+    trial = serializers.CharField(source="trial.code")
+    purpose = serializers.CharField()
+    subject = serializers.CharField(source="subject_number")
+    adverse_event = serializers.UUIDField(source="adverse_event_id", allow_null=True)
+    expectedness = serializers.CharField()
+    reason = serializers.CharField()
+    early_reason = serializers.CharField()
+    requested_by = serializers.CharField(source="requested_by.username")
+    requested_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    state = serializers.SerializerMethodField()
+
+    def get_state(self, row: UnblindingRequest) -> str:
+        return row.state(timezone.now())
+
+
+class AnswerOut(Shape):
+    id = serializers.UUIDField()
+    request = serializers.UUIDField(source="request_id")
+    kind = serializers.CharField()
+    answered_by = serializers.CharField(source="answered_by.username")
+    answered_at = serializers.DateTimeField()
+
+
+class WithdrawalIn(Shape):
+    reason = serializers.CharField(max_length=TEXT)
+
+
+class OpenedOut(Shape):
+    """What is kept of an opening: its id."""
+
+    id = serializers.UUIDField()
+
+
+def shown(request: Request, unblinding_id: UUID) -> HttpResponse:
+    """Answer with the arm, if it was not shown before."""
+    by = acting_user(request)
+    arm = shown_arm(unblinding_id, by=by)
+    body = {"id": str(unblinding_id), "arm": arm.code, "treatment": arm.label}
+    return HttpResponse(JSONRenderer().render(body), content_type="application/json", status=201)
+
+
+class EmergencyUnblindings(SubjectRecords):
+    """The blind of one subject, broken by its investigator."""
+
+    takes, answers, model = EmergencyUnblindingIn, UnblindingOut, Unblinding
+    record = staticmethod(break_blind)
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return super().rows(subject).filter(kind=Unblinding.Kind.EMERGENCY)
+
+    @extend_schema(request=EmergencyUnblindingIn, responses={201: ShownOut})
+    def post(self, request: Request, subject_id: UUID) -> HttpResponse:
+        """Break the blind of one subject; the answer shows the arm, once."""
+        body = valid(EmergencyUnblindingIn, request)
+
+        def act() -> Any:
+            stored = break_blind(
+                subject_id=subject_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return OpenedOut(stored).data
+
+        return recorded_then_shown(request, act, lambda kept: shown(request, UUID(kept["id"])))
+
+
+class InadvertentUnblindings(SubjectRecords):
+    """Times an arm became known by accident. Never write which arm."""
+
+    takes, answers, model = AfterwardsIn, UnblindingOut, Unblinding
+    record = staticmethod(record_inadvertent_unblinding)
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return super().rows(subject).filter(kind=Unblinding.Kind.INADVERTENT)
+
+
+class ContingencyOpenings(SubjectRecords):
+    """Contingency sheets that were opened on paper. Never write which arm."""
+
+    takes, answers, model = AfterwardsIn, UnblindingOut, Unblinding
+    record = staticmethod(record_contingency_opening)
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return super().rows(subject).filter(kind=Unblinding.Kind.CONTINGENCY)
+
+
+class UnblindingAssessments(APIView):
+    """What an unblinding means for its subject and the trial."""
+
+    @extend_schema(request=AssessmentIn, responses={201: AssessmentOut})
+    def post(self, request: Request, record_id: UUID) -> HttpResponse:
+        """Record an assessment of one unblinding."""
+        body = valid(AssessmentIn, request)
+
+        def act() -> Any:
+            stored = assess_unblinding(
+                unblinding_id=record_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return AssessmentOut(stored).data
+
+        return recorded(request, act)
+
+
+class UnblindingRequests(generics.ListAPIView[UnblindingRequest]):
+    """Requests to unblind, for those who ask, agree or audit."""
+
+    serializer_class = RequestOut
+    queryset = UnblindingRequest.objects.none()
+
+    def get_queryset(self) -> QuerySet[UnblindingRequest]:
+        visible = UnblindingRequest.objects.visible_to(acting_user(self.request))
+        return visible.select_related("trial", "requested_by").prefetch_related("answers")
+
+
+class SafetyUnblindingRequests(APIView):
+    """Requests to learn the arm of one subject for one suspected reaction."""
+
+    @extend_schema(request=SafetyRequestIn, responses={201: RequestOut})
+    def post(self, request: Request) -> HttpResponse:
+        """Ask; another person has to agree before the request lapses."""
+        body = valid(SafetyRequestIn, request)
+        body["adverse_event_id"] = body.pop("adverse_event")
+
+        def act() -> Any:
+            stored = request_safety_unblinding(by=acting_user(request), at=timezone.now(), **body)
+            return RequestOut(stored).data
+
+        return recorded(request, act)
+
+
+class TrialUnblindingRequests(APIView):
+    """Requests to unblind a whole trial."""
+
+    @extend_schema(request=TrialRequestIn, responses={201: RequestOut})
+    def post(self, request: Request) -> HttpResponse:
+        """Ask; another person has to agree before the request lapses."""
+        body = valid(TrialRequestIn, request)
+
+        def act() -> Any:
+            by = acting_user(request)
+            trial = trial_for(by, body["trial"], Permission.UNBLIND_TRIAL)
+            stored = request_trial_unblinding(
+                trial_id=trial.pk, reason=body["reason"], early_reason=body["early_reason"],
+                by=by, at=timezone.now(),
+            )  # fmt: skip
+            return RequestOut(stored).data
+
+        return recorded(request, act)
+
+
+class UnblindingAgreements(APIView):
+    """The second person's agreement."""
+
+    @extend_schema(request=Proof, responses={201: AnswerOut})
+    def post(self, request: Request, record_id: UUID) -> HttpResponse:
+        """Agree to a request that somebody else made."""
+        body = valid(Proof, request)
+
+        def act() -> Any:
+            stored = agree_to_unblinding(
+                request_id=record_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return AnswerOut(stored).data
+
+        return recorded(request, act)
+
+
+class UnblindingWithdrawals(APIView):
+    """The end of a request before anybody looked."""
+
+    @extend_schema(request=WithdrawalIn, responses={201: AnswerOut})
+    def post(self, request: Request, record_id: UUID) -> HttpResponse:
+        """Withdraw a request, or stop somebody else's."""
+        body = valid(WithdrawalIn, request)
+
+        def act() -> Any:
+            stored = withdraw_unblinding_request(
+                request_id=record_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return AnswerOut(stored).data
+
+        return recorded(request, act)
+
+
+class SafetyLooks(APIView):
+    """The look of the safety officer at the one subject of a request, once."""
+
+    @extend_schema(request=Proof, responses={201: ShownOut})
+    def post(self, request: Request, record_id: UUID) -> HttpResponse:
+        """Look, after a second person agreed; the answer shows the arm, once."""
+        body = valid(Proof, request)
+
+        def act() -> Any:
+            stored = open_safety_look(
+                request_id=record_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return OpenedOut(stored).data
+
+        return recorded_then_shown(request, act, lambda kept: shown(request, UUID(kept["id"])))
+
+
+class ListsOfArms(APIView):
+    """The arms of a trial that two people unblind."""
+
+    @extend_schema(request=Proof, responses={(201, "text/csv"): OpenApiTypes.STR})
+    def post(self, request: Request, record_id: UUID) -> HttpResponse:
+        """Download the list of arms, once an access; the trial is unblinded from the first one."""
+        body = valid(Proof, request)
+
+        def act() -> Any:
+            access = open_trial_look(
+                request_id=record_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return {"id": str(access)}
+
+        return recorded_then_shown(request, act, lambda kept: arms_file(UUID(kept["id"])))
+
+
+def arms_file(access_id: UUID) -> HttpResponse:
+    """Return the list of arms as a file, once."""
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(["site", "subject", "randomisation number", "arm", "treatment"])
+    rows.writerows(list_of_arms(access_id))
+    answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8", status=201)
+    answer["Content-Disposition"] = 'attachment; filename="arms.csv"'
+    return answer

@@ -1,0 +1,87 @@
+"""Contingency sheets and, for another person, their passwords."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from events.api.recording import recorded_then_shown, valid
+from patients.api.unblinding import Proof
+from reporting.unblinded.contingency import (
+    open_passwords,
+    open_sheets,
+    passwords_file,
+    sheets_file,
+)
+from trials.api.authentication import acting_user
+from trials.models import Site
+from trials.permissions import Permission
+
+
+class ContingencySheetsIn(Proof):
+    trial = serializers.CharField(max_length=40)
+    site = serializers.CharField(max_length=10)
+    reason = serializers.CharField(max_length=2000)
+
+
+class ContingencyPasswordsIn(Proof):
+    making = serializers.UUIDField(help_text="The look by which the sheets were made.")
+
+
+class ContingencySheets(APIView):
+    """Sealed sheets for when the system is down, one for each randomised subject of a site."""
+
+    @extend_schema(
+        request=ContingencySheetsIn, responses={(201, "application/zip"): OpenApiTypes.BINARY}
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Make and download the sheets, once. Their passwords go to somebody else."""
+        body = valid(ContingencySheetsIn, request)
+        by = acting_user(request)
+
+        def act() -> Any:
+            trial, code = body.pop("trial"), body.pop("site")
+            sites = Site.objects.visible_to(by, Permission.PRINT_CONTINGENCY)
+            site = sites.get(trial__code=trial, code=code)
+            return {"id": str(open_sheets(site_id=site.pk, by=by, **body))}
+
+        return recorded_then_shown(request, act, lambda kept: zipped(UUID(kept["id"])))
+
+
+class ContingencyPasswords(APIView):
+    """The passwords of sheets that somebody else made."""
+
+    @extend_schema(request=ContingencyPasswordsIn, responses={(201, "text/csv"): OpenApiTypes.STR})
+    def post(self, request: Request) -> HttpResponse:
+        """Download the passwords of one making, once an access."""
+        body = valid(ContingencyPasswordsIn, request)
+        by = acting_user(request)
+
+        def act() -> Any:
+            making = body.pop("making")
+            return {"id": str(open_passwords(making_id=making, by=by, **body))}
+
+        return recorded_then_shown(request, act, lambda kept: keys(UUID(kept["id"])))
+
+
+def zipped(access_id: UUID) -> HttpResponse:
+    """Return the sheets as a file, once."""
+    content = sheets_file(access_id, at=timezone.now())
+    answer = HttpResponse(content, content_type="application/zip", status=201)
+    answer["Content-Disposition"] = 'attachment; filename="contingency-sheets.zip"'
+    answer["Vigil-Making"] = str(access_id)
+    return answer
+
+
+def keys(access_id: UUID) -> HttpResponse:
+    """Return the passwords as a file, once."""
+    content = passwords_file(access_id)
+    answer = HttpResponse(content, content_type="text/csv; charset=utf-8", status=201)
+    answer["Content-Disposition"] = 'attachment; filename="contingency-passwords.csv"'
+    return answer

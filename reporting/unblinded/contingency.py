@@ -1,0 +1,118 @@
+"""Contingency sheets: made by one person, their passwords given to another."""
+
+import csv
+import io
+import zipfile
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from events.reading import reading_as_system
+from patients.models import Subject
+from reporting.documents.contingency_sheet import Sheet, sealed_pdf
+from trials.models import SealedAccess, Site, User
+from trials.permissions import Permission, authorise
+from trials.services.unblinding import (
+    make_sheets,
+    noting_refusals,
+    open_look,
+    require_identity,
+    sheet_passwords,
+)
+
+
+SHEETS, PASSWORDS = "contingency sheets", "contingency passwords"
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same for all: files in a ZIP carry a time
+
+
+@transaction.atomic
+def open_sheets(*, site_id: UUID, reason: str, password: str, code: str = "", by: User) -> UUID:
+    """Return an access for making one site's sheets once.
+
+    Publishes ``BlindOpened``. Raises ``IdentityNotConfirmed``, or ``UnblindingRefused`` by the
+    database. Refused attempts are kept.
+    """
+    site = Site.objects.visible_to(by, Permission.PRINT_CONTINGENCY).get(pk=site_id)
+    with noting_refusals(by=by, purpose=SHEETS, trial_id=site.trial_id):
+        authorise(by, Permission.PRINT_CONTINGENCY, trial=site.trial, reason=reason)
+        require_identity(by, password=password, code=code)
+        return open_look(
+            trial=site.trial,
+            by=by,
+            purpose=SHEETS,
+            detail=f"{site.code}: {reason}",
+            site_id=site.pk,
+        )
+
+
+def sheets_file(access_id: UUID, *, at: datetime) -> bytes:
+    """Return a ZIP with a sealed PDF for every randomised subject of the site, once an access.
+
+    Nothing is packed: names, sizes and times are the same whatever the arms. Raises
+    ``ShownAlready`` the second time.
+    """
+    made = {subject_id: (arm, password) for subject_id, arm, password in make_sheets(access_id)}
+    rows = Subject.objects.filter(pk__in=made).select_related("trial", "allocation")
+    with reading_as_system("who makes sheets reads no subject's records"):
+        subjects = list(rows.order_by("number"))
+    found = io.BytesIO()
+    with zipfile.ZipFile(found, "w", zipfile.ZIP_STORED) as archive:
+        for subject in subjects:
+            arm, password = made[subject.pk]
+            labels = {each.code: each.label for each in subject.trial.protocol.arms}
+            sheet = Sheet(
+                trial=subject.trial.code,
+                title=subject.trial.title,
+                subject=subject.number,
+                randomisation_number=subject.allocation.number if subject.allocation else "",
+                treatment=labels[arm],
+                made_at=f"{at:%Y-%m-%d %H:%M} UTC",
+            )
+            content = sealed_pdf(sheet, password=password, treatments=tuple(labels.values()))
+            archive.writestr(zipfile.ZipInfo(f"{subject.number}.pdf", LONG_AGO), content)
+    return found.getvalue()
+
+
+@transaction.atomic
+def open_passwords(*, making_id: UUID, password: str, code: str = "", by: User) -> UUID:
+    """Return an access for reading the passwords of one making, for another person than its maker.
+
+    Publishes ``BlindOpened``. Raises ``IdentityNotConfirmed``, or ``UnblindingRefused`` by the
+    database: your own sheets, or no role for it. Refused attempts are kept.
+    """
+    making = SealedAccess.objects.select_related("trial").get(
+        pk=making_id, purpose=SHEETS, trial__in=by_trials(by)
+    )
+    with noting_refusals(by=by, purpose=PASSWORDS, trial_id=making.trial_id):
+        authorise(by, Permission.CONFIRM_UNBLINDING, trial=making.trial, reason=PASSWORDS)
+        require_identity(by, password=password, code=code)
+        return open_look(
+            trial=making.trial, by=by, purpose=PASSWORDS, detail=making.detail, request_id=making.pk
+        )
+
+
+def passwords_file(access_id: UUID) -> str:
+    """Return subject and password of each sheet as CSV, once an access.
+
+    Raises ``ShownAlready`` the second time.
+    """
+    passwords = sheet_passwords(access_id)
+    subjects = Subject.objects.filter(pk__in=passwords).order_by("number")
+    with reading_as_system("who keeps the passwords need not read a subject's records"):
+        numbers = list(subjects.values_list("pk", "number"))
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(["subject", "password"])
+    rows.writerows((number, passwords[pk]) for pk, number in numbers)
+    return text.getvalue()
+
+
+def makings_for(by: User) -> list[SealedAccess]:
+    """Return the makings of sheets whose passwords somebody may keep, the newest first."""
+    rows = SealedAccess.objects.filter(purpose=SHEETS, trial__in=by_trials(by)).exclude(person=by)
+    return list(rows.select_related("person", "trial").order_by("-opened_at"))
+
+
+def by_trials(by: User) -> set[UUID]:
+    return {held.trial_id for held in by.may(Permission.CONFIRM_UNBLINDING)}
