@@ -22,6 +22,8 @@ from patients.admin_forms import EnrolForm, SubjectForm
 from patients.models import Subject
 from reporting import admin_sites  # noqa: F401 - registers the sites' pages
 from reporting.amendment_pages import ProtocolVersionAdmin
+from reporting.admin_unblinding import FORMS as UNBLINDING_FORMS
+from reporting.admin_unblinding import emergency_page
 from reporting.casebook import (
     Casebook,
     gate_today,
@@ -43,7 +45,7 @@ from trials.permissions import Permission
 
 __all__ = ["NoticeAdmin", "ProtocolVersionAdmin", "SafetySummaryAdmin", "SubjectAdmin"]
 
-FORMS: dict[str, type[SubjectForm]] = {**PATIENT_FORMS, **DOSING_FORMS}
+FORMS: dict[str, type[SubjectForm]] = {**PATIENT_FORMS, **DOSING_FORMS, **UNBLINDING_FORMS}
 
 
 class SubjectSiteFilter(SiteFilter):
@@ -111,8 +113,14 @@ class SubjectAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         record = self.admin_site.admin_view(self.record_view)
+        emergency = self.admin_site.admin_view(self.emergency_view)
         own = [
-            path("<uuid:subject_id>/record/<slug:kind>/", record, name="patients_subject_record")
+            path("<uuid:subject_id>/record/<slug:kind>/", record, name="patients_subject_record"),
+            path(
+                "<uuid:subject_id>/emergency-unblinding/",
+                emergency,
+                name="patients_subject_emergency",
+            ),
         ]
         return [*own, *super().get_urls()]
 
@@ -130,6 +138,13 @@ class SubjectAdmin(ReadOnlyAdmin):
             messages.success(request, "The subject is entered for screening.")
             return redirect("admin:patients_subject_change", UUID(made))
         return subject_form_page(self, request, form, None)
+
+    def emergency_view(self, request: HttpRequest, subject_id: UUID) -> HttpResponse:
+        """Break the blind of one subject, at any hour."""
+        subject = _subject(request, subject_id)
+        if subject is None:
+            raise Http404
+        return emergency_page(self, request, subject)
 
     def record_view(self, request: HttpRequest, subject_id: UUID, kind: str) -> HttpResponse:
         """Show one service's form for a subject, and call the service when it is sent."""
@@ -193,6 +208,8 @@ def _page(user: User, book: Casebook, row: Any) -> dict[str, Any]:
         "lab_days": lab_days(book),
         "lab_limits": lab_limits(book.protocol),
         "forms": list(_offered(user, subject)),
+        "may_break": subject.allocation_id is not None
+        and may_at(user, Permission.EMERGENCY_UNBLIND, subject.site),
         "tabs": list(_tabs(book, reads_history=reads_history)),
         "may_correct": may_at(user, Permission.CORRECT_CLINICAL, subject.site),
         "history": history_of(subject) if reads_history else None,

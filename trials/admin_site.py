@@ -105,7 +105,9 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("reporting.safetysummary", "summarize", "Safety summaries"),
             ("reporting.notice", "notifications", "Notices"),
             ("events.outboxevent", "history", "Event log"),
+            ("trials.unblindingrequest", "group_add", "Unblinding requests"),
             ("trials.sealedaccess", "visibility_lock", "Looks behind the blind"),
+            ("trials.refusedlook", "block", "Refused attempts to look"),
         ),
     ),
     (

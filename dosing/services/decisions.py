@@ -54,7 +54,7 @@ def decide_dose(
     history = given_cycles(subject, policy, by_day=decided_on)
     blocks = list(dose_blocks(cycle, dose_mg, reason, history, labs, policy))
     blocks += treatment_blocks(
-        unblinding_kinds(subject), subject.trial.protocol.blind, dose_mg=dose_mg
+        unblinding_kinds(subject), subject.protocol.blind, dose_mg=dose_mg
     )
     if subject.allocation_id is None:
         blocks.append(Reason("not_randomised", "The subject is not randomised."))

@@ -51,7 +51,9 @@ def break_blind(
     site by the database's own judgement. Refused attempts are kept.
     """
     with noting_refusals(by=by, purpose=EMERGENCY, subject_id=subject_id):
-        subject = subject_for(by, subject_id, Permission.EMERGENCY_UNBLIND, reason=reason)
+        subject = subject_for(
+            by, subject_id, Permission.EMERGENCY_UNBLIND, at=at, reason=reason
+        )
         require_identity(by, password=password, code=code)
         randomised = subject.allocation_id is not None
         if reasons := emergency_reasons(randomised=randomised, reason=reason):
@@ -75,7 +77,7 @@ def request_safety_unblinding(
     not serious, not related, or not said to be unexpected; the subject is not randomised.
     """
     event = AdverseEvent.objects.visible_to(by).get(pk=adverse_event_id)
-    subject = subject_for(by, event.subject_id, Permission.SAFETY_UNBLIND, reason=reason)
+    subject = subject_for(by, event.subject_id, Permission.SAFETY_UNBLIND, at=at, reason=reason)
     reasons = susar_reasons(serious=event.serious, related=event.related, expectedness=expectedness)
     reasons += emergency_reasons(randomised=subject.allocation_id is not None, reason=reason)
     if reasons:
@@ -116,7 +118,9 @@ def open_safety_look(
             raise UnblindingRefused(
                 Reason("not_a_safety_request", "This request names no subject.")
             )
-        subject = subject_for(by, subject_id, Permission.SAFETY_UNBLIND, reason=request.reason)
+        subject = subject_for(
+            by, subject_id, Permission.SAFETY_UNBLIND, at=at, reason=request.reason
+        )
         require_identity(by, password=password, code=code)
         if reasons := look_reasons(request_facts(request), by.pk, at):
             raise UnblindingRefused(*reasons)
@@ -195,7 +199,7 @@ def assess_unblinding(
     Publishes ``UnblindingAssessed``. Raises ``RecordRefused`` with a text that names an arm.
     """
     unblinding = Unblinding.objects.visible_to(by).get(pk=unblinding_id)
-    subject = subject_for(by, unblinding.subject_id, Permission.CONFIRM_UNBLINDING)
+    subject = subject_for(by, unblinding.subject_id, Permission.CONFIRM_UNBLINDING, at=at)
     refuse_if(_text_reasons(subject, assessment))
     stored = store(
         UnblindingAssessment, subject, by=by, at=at, unblinding=unblinding, impact=impact,
@@ -232,7 +236,7 @@ def _afterwards(
     subject_id: UUID, kind: str, happened_at: datetime, learned_by: str, reason: str, *, by: User,
     at: datetime,
 ) -> Unblinding:  # fmt: skip
-    subject = subject_for(by, subject_id, Permission.RECORD_UNBLINDING, reason=reason)
+    subject = subject_for(by, subject_id, Permission.RECORD_UNBLINDING, at=at, reason=reason)
     reasons = _text_reasons(subject, f"{reason} {learned_by}")
     if happened_at > at:
         reasons.append(Reason("future_instant", f"happened_at {happened_at} is in the future."))
@@ -248,7 +252,7 @@ def _afterwards(
 
 def _text_reasons(subject: Subject, text: str) -> list[Reason]:
     """Return a reason when a text that blinded people will read has the name of an arm in it."""
-    names = [arm.label for arm in subject.trial.protocol.arms]
+    names = [arm.label for arm in subject.protocol.arms]
     if any(name.lower() in text.lower() for name in names):
         return [Reason("names_an_arm", "Do not write which treatment it is: others read this.")]
     return []

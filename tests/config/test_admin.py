@@ -45,6 +45,13 @@ NEEDS = {
     "events_outboxevent": {Permission.READ_HISTORY},
     "events_delivery": {Permission.MANAGE_DELIVERIES},
     "trials_sealedaccess": {Permission.READ_ACCESS_LOG},
+    "trials_refusedlook": {Permission.READ_ACCESS_LOG},
+    "trials_unblindingrequest": {
+        Permission.SAFETY_UNBLIND,
+        Permission.UNBLIND_TRIAL,
+        Permission.CONFIRM_UNBLINDING,
+        Permission.READ_ACCESS_LOG,
+    },
     "trials_user": {Permission.READ_PEOPLE},
     "trials_loginrecord": {Permission.READ_PEOPLE, Permission.READ_ACCESS_LOG},
     "trials_machineclient": {Permission.MANAGE_CLIENTS},

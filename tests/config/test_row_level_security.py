@@ -41,6 +41,12 @@ BY_OTHER_RULES = {
     IdempotencyRecord._meta.db_table,  # whoever sent the request
     SafetySummary._meta.db_table,  # whoever reads the trial's summaries
     "reporting_safetysummaryhistory",
+    "trials_sealedaccess",  # whoever looked, audits or keeps the sheets' passwords
+    "trials_refusedlook",  # whoever audits
+    "trials_unblindingrequest",  # whoever may ask, agree or audit
+    "trials_unblindingrequesthistory",
+    "trials_unblindinganswer",
+    "trials_unblindinganswerhistory",
 }
 
 
