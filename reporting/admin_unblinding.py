@@ -68,9 +68,7 @@ class EmergencyForm(SubjectForm, ProofForm):
         choices=[("yes", "Yes"), ("no", "No, but I need to know")],
         coerce=lambda value: value == "yes",
     )
-    reason = forms.CharField(
-        max_length=2000, label="Why", widget=forms.Textarea(attrs={"rows": 2})
-    )
+    reason = forms.CharField(max_length=2000, label="Why", widget=forms.Textarea(attrs={"rows": 2}))
     field_order = ("would_change_treatment", "reason", "password", "code")
 
 
@@ -102,9 +100,7 @@ class SafetyRequestForm(SubjectForm):
     note = "For one event that is serious, related and unexpected. A second person must agree."
 
     adverse_event = forms.ModelChoiceField(AdverseEvent.objects.none(), label="Adverse event")
-    expectedness = forms.CharField(
-        max_length=2000, label="Unexpected against which reference text"
-    )
+    expectedness = forms.CharField(max_length=2000, label="Unexpected against which reference text")
     reason = forms.CharField(max_length=2000, label="Why the arm is needed")
 
     def __init__(self, *args: Any, subject: Subject | None, **options: Any) -> None:

@@ -110,6 +110,8 @@ def _run_ways(count: int, a: int, b: int) -> float:
         return log(2) + _ways(a - 1, half - 1) + _ways(b - 1, half - 1)
     first = _ways(a - 1, half) + _ways(b - 1, half - 1)
     second = _ways(a - 1, half - 1) + _ways(b - 1, half)
+    if max(first, second) == -inf:
+        return -inf
     both = exp(first - max(first, second)) + exp(second - max(first, second))
     return max(first, second) + log(both)
 

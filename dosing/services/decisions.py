@@ -53,9 +53,7 @@ def decide_dose(
     labs = labs_in_window(labs_of(subject, asked, policy), decided_on, policy)
     history = given_cycles(subject, policy, by_day=decided_on)
     blocks = list(dose_blocks(cycle, dose_mg, reason, history, labs, policy))
-    blocks += treatment_blocks(
-        unblinding_kinds(subject), subject.protocol.blind, dose_mg=dose_mg
-    )
+    blocks += treatment_blocks(unblinding_kinds(subject), subject.protocol.blind, dose_mg=dose_mg)
     if subject.allocation_id is None:
         blocks.append(Reason("not_randomised", "The subject is not randomised."))
     if _decided(subject, cycle):

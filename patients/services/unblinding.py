@@ -51,9 +51,7 @@ def break_blind(
     site by the database's own judgement. Refused attempts are kept.
     """
     with noting_refusals(by=by, purpose=EMERGENCY, subject_id=subject_id):
-        subject = subject_for(
-            by, subject_id, Permission.EMERGENCY_UNBLIND, at=at, reason=reason
-        )
+        subject = subject_for(by, subject_id, Permission.EMERGENCY_UNBLIND, at=at, reason=reason)
         require_identity(by, password=password, code=code)
         randomised = subject.allocation_id is not None
         if reasons := emergency_reasons(randomised=randomised, reason=reason):

@@ -8,8 +8,8 @@ from trials.rules.protocol.screening import Screening, Value, Variable
 from trials.rules.protocol.sections import (
     Analysis,
     Arm,
-    ConsentForm,
     Blind,
+    ConsentForm,
     Dosing,
     Endpoint,
     Endpoints,
