@@ -33,8 +33,8 @@ __all__ = [
     "SiteVersion",
     "Training",
     "Trial",
-    "UsedPassword",
     "UnblindingAnswer",
     "UnblindingRequest",
+    "UsedPassword",
     "User",
 ]
