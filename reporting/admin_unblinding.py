@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
 from django.views.decorators.debug import sensitive_post_parameters
 
 from dosing.admin_forms import DosingForm, InstantField
@@ -24,6 +25,7 @@ from patients.admin_forms import SubjectForm
 from patients.api.unblinding import arms_file
 from patients.models import AdverseEvent, Subject, Unblinding
 from patients.services.unblinding import (
+    EMERGENCY,
     break_blind,
     needs_review,
     open_safety_look,
@@ -35,9 +37,10 @@ from patients.services.unblinding import (
 )
 from trials.admin_forms import ServiceForm, form_page, send
 from trials.admin_site import may_at, person, site
-from trials.errors import ShownAlready
+from trials.errors import IdentityNotConfirmed, ShownAlready
 from trials.models import UnblindingRequest
 from trials.permissions import Permission
+from trials.services.unblinding import Proof, prove
 from trials.services.unblinding_requests import (
     agree_to_unblinding,
     open_trial_look,
@@ -56,6 +59,23 @@ class ProofForm(ServiceForm):
         label="Code of your second factor",
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "one-time-code"}),
     )
+
+    proof: Proof | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        rest = {n: v for n, v in super().arguments().items() if n not in ("password", "code")}
+        return {**rest, "proof": self.proof}
+
+    def proves(self, *, purpose: str, **about: UUID | None) -> bool:
+        """Ask who this is, before any transaction; what is refused stands on the form."""
+        sent = self.cleaned_data
+        try:
+            self.proof = prove(
+                self.by, password=sent["password"], code=sent["code"], purpose=purpose, **about
+            )
+        except IdentityNotConfirmed as refusal:
+            self.refuse(refusal)
+        return self.proof is not None
 
 
 class EmergencyForm(SubjectForm, ProofForm):
@@ -134,7 +154,7 @@ def emergency_page(
     if not may_at(by, EmergencyForm.permission, subject.site) and request.method != "POST":
         raise PermissionDenied
     form = EmergencyForm(request.POST or None, subject=subject, by=by)
-    if form.is_valid():
+    if form.is_valid() and form.proves(purpose=EMERGENCY, subject_id=subject.pk):
         made = send(form, request, at=timezone.now())
         if made is not None:
             return _shown(model_admin, request, subject, UUID(made))
@@ -186,9 +206,7 @@ class RequestForm(ProofForm):
 
     def act(self, *, at: datetime) -> Any:
         service = type(self).service
-        made = service(request_id=self.row.pk, by=self.by, at=at, **self.arguments())
-        self.made = getattr(made, "pk", made)
-        return made
+        return service(request_id=self.row.pk, by=self.by, at=at, **self.arguments())
 
 
 class AgreeForm(RequestForm):
@@ -262,7 +280,6 @@ class UnblindingRequestAdmin(ReadOnlyAdmin):
         return any(person(request).may(permission) for permission in held)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        self.reader = person(request)
         return super().get_queryset(request).prefetch_related("answers")
 
     @admin.display(description="State")
@@ -271,8 +288,6 @@ class UnblindingRequestAdmin(ReadOnlyAdmin):
 
     @admin.display(description="")
     def acts(self, row: UnblindingRequest) -> Any:
-        from django.utils.html import format_html_join
-
         state = row.state(timezone.now())
         look = "look" if row.purpose == UnblindingRequest.Purpose.SAFETY else "list"
         names = {"waiting": ("agree", "withdraw"), "agreed": (look, "withdraw")}.get(state, ())
@@ -294,7 +309,11 @@ class UnblindingRequestAdmin(ReadOnlyAdmin):
             raise Http404
         form = ACTS[name](request.POST or None, row=row, by=person(request))
         back = reverse("admin:trials_unblindingrequest_changelist")
-        made = send(form, request, at=timezone.now()) if form.is_valid() else None
+        ready = form.is_valid() and (
+            not isinstance(form, ProofForm)
+            or form.proves(purpose=row.purpose, trial_id=row.trial_id)
+        )
+        made = send(form, request, at=timezone.now()) if ready else None
         if made is None:
             return _kept_nowhere(form_page(self, request, form, back=back, subtitle=str(row)))
         if name == "look":

@@ -25,6 +25,7 @@ from patients.api.records import SubjectRecords
 from patients.api.serializers import TEXT, RecordOut
 from patients.models import Subject, Unblinding, UnblindingAssessment
 from patients.services.unblinding import (
+    EMERGENCY,
     assess_unblinding,
     break_blind,
     list_of_arms,
@@ -38,6 +39,7 @@ from trials.api.access import trial_for
 from trials.api.authentication import acting_user
 from trials.models import UnblindingRequest
 from trials.permissions import Permission
+from trials.services.unblinding import prove
 from trials.services.unblinding_requests import (
     agree_to_unblinding,
     open_trial_look,
@@ -46,14 +48,14 @@ from trials.services.unblinding_requests import (
 )
 
 
-class Proof(Shape):
+class ProofIn(Shape):
     """Who you are, proved again: password, and the code of a second factor if you have one."""
 
     password = serializers.CharField(max_length=200, trim_whitespace=False)
     code = serializers.CharField(max_length=20, allow_blank=True, default="")
 
 
-class EmergencyUnblindingIn(Proof):
+class EmergencyUnblindingIn(ProofIn):
     would_change_treatment = serializers.BooleanField(
         help_text="Whether knowing would change the treatment now."
     )
@@ -145,6 +147,21 @@ class OpenedOut(Shape):
     id = serializers.UUIDField()
 
 
+def proved(request: Request, body: dict[str, Any], *, purpose: str, **about: Any) -> dict[str, Any]:
+    """Return a body with the proof of who sends it in the place of password and code."""
+    rest = {name: value for name, value in body.items() if name not in ("password", "code")}
+    password, code = body["password"], body["code"]
+    by = acting_user(request)
+    return {**rest, "proof": prove(by, password=password, code=code, purpose=purpose, **about)}
+
+
+def proved_on(request: Request, body: dict[str, Any], record_id: UUID) -> dict[str, Any]:
+    """Return a body with the proof for an act on one request to unblind."""
+    visible = UnblindingRequest.objects.visible_to(acting_user(request))
+    row = visible.get(pk=record_id)
+    return proved(request, body, purpose=row.purpose, trial_id=row.trial_id)
+
+
 def shown(request: Request, unblinding_id: UUID) -> HttpResponse:
     """Answer with the arm, if it was not shown before."""
     by = acting_user(request)
@@ -165,7 +182,12 @@ class EmergencyUnblindings(SubjectRecords):
     @extend_schema(request=EmergencyUnblindingIn, responses={201: ShownOut})
     def post(self, request: Request, subject_id: UUID) -> HttpResponse:
         """Break the blind of one subject; the answer shows the arm, once."""
-        body = valid(EmergencyUnblindingIn, request)
+        body = proved(
+            request,
+            valid(EmergencyUnblindingIn, request),
+            purpose=EMERGENCY,
+            subject_id=subject_id,
+        )
 
         def act() -> Any:
             stored = break_blind(
@@ -263,10 +285,10 @@ class TrialUnblindingRequests(APIView):
 class UnblindingAgreements(APIView):
     """The second person's agreement."""
 
-    @extend_schema(request=Proof, responses={201: AnswerOut})
+    @extend_schema(request=ProofIn, responses={201: AnswerOut})
     def post(self, request: Request, record_id: UUID) -> HttpResponse:
         """Agree to a request that somebody else made."""
-        body = valid(Proof, request)
+        body = proved_on(request, valid(ProofIn, request), record_id)
 
         def act() -> Any:
             stored = agree_to_unblinding(
@@ -297,10 +319,10 @@ class UnblindingWithdrawals(APIView):
 class SafetyLooks(APIView):
     """The look of the safety officer at the one subject of a request, once."""
 
-    @extend_schema(request=Proof, responses={201: ShownOut})
+    @extend_schema(request=ProofIn, responses={201: ShownOut})
     def post(self, request: Request, record_id: UUID) -> HttpResponse:
         """Look, after a second person agreed; the answer shows the arm, once."""
-        body = valid(Proof, request)
+        body = proved_on(request, valid(ProofIn, request), record_id)
 
         def act() -> Any:
             stored = open_safety_look(
@@ -314,10 +336,10 @@ class SafetyLooks(APIView):
 class ListsOfArms(APIView):
     """The arms of a trial that two people unblind."""
 
-    @extend_schema(request=Proof, responses={(201, "text/csv"): OpenApiTypes.STR})
+    @extend_schema(request=ProofIn, responses={(201, "text/csv"): OpenApiTypes.STR})
     def post(self, request: Request, record_id: UUID) -> HttpResponse:
         """Download the list of arms, once an access; the trial is unblinded from the first one."""
-        body = valid(Proof, request)
+        body = proved_on(request, valid(ProofIn, request), record_id)
 
         def act() -> Any:
             access = open_trial_look(

@@ -20,7 +20,7 @@ from trials.models import RoleAssignment, UnblindingRequest, User
 from trials.permissions import Permission, Role
 from trials.rules.protocol import Arm
 from trials.rules.unblinding import look_reasons
-from trials.services.unblinding import look, noting_refusals, open_look, require_identity
+from trials.services.unblinding import Proof, look, noting_refusals, open_look, require_proof
 from trials.services.unblinding_requests import request_facts, store_request
 
 
@@ -35,8 +35,7 @@ def break_blind(
     subject_id: UUID,
     would_change_treatment: bool,
     reason: str,
-    password: str,
-    code: str = "",
+    proof: Proof,
     by: User,
     at: datetime,
 ) -> Unblinding:
@@ -46,13 +45,13 @@ def break_blind(
     leave is asked for, no number of earlier looks stands in the way, and no other part of the
     system than the database is needed.
 
-    Publishes ``BlindOpened`` and ``SubjectUnblinded``. Raises ``IdentityNotConfirmed``, or
+    Publishes ``BlindOpened`` and ``SubjectUnblinded``. Raises
     ``UnblindingRefused``: not randomised, no reason, not an investigator of the subject's present
     site by the database's own judgement. Refused attempts are kept.
     """
     with noting_refusals(by=by, purpose=EMERGENCY, subject_id=subject_id):
         subject = subject_for(by, subject_id, Permission.EMERGENCY_UNBLIND, at=at, reason=reason)
-        require_identity(by, password=password, code=code)
+        require_proof(by, proof)
         randomised = subject.allocation_id is not None
         if reasons := emergency_reasons(randomised=randomised, reason=reason):
             raise UnblindingRefused(*reasons)
@@ -96,14 +95,12 @@ def request_safety_unblinding(
 
 
 @transaction.atomic
-def open_safety_look(
-    *, request_id: UUID, password: str, code: str = "", by: User, at: datetime
-) -> Unblinding:
+def open_safety_look(*, request_id: UUID, proof: Proof, by: User, at: datetime) -> Unblinding:
     """Open the blind of the one subject a request names, for the officer who asked; once a request.
 
     ``shown_arm`` shows it. The subject's treatment is not touched, and its site keeps the blind.
 
-    Publishes ``BlindOpened`` and ``SubjectUnblinded``. Raises ``IdentityNotConfirmed``, or
+    Publishes ``BlindOpened`` and ``SubjectUnblinded``. Raises
     ``UnblindingRefused``: no second person has agreed, withdrawn, expired, used. Refused attempts
     are kept.
     """
@@ -119,7 +116,7 @@ def open_safety_look(
         subject = subject_for(
             by, subject_id, Permission.SAFETY_UNBLIND, at=at, reason=request.reason
         )
-        require_identity(by, password=password, code=code)
+        require_proof(by, proof)
         if reasons := look_reasons(request_facts(request), by.pk, at):
             raise UnblindingRefused(*reasons)
         access = open_look(

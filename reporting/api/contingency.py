@@ -12,25 +12,29 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from events.api.recording import recorded_then_shown, valid
-from patients.api.unblinding import Proof
+from patients.api.unblinding import ProofIn, proved
 from reporting.unblinded.contingency import (
+    PASSWORDS,
+    SHEETS,
+    making_for,
     open_passwords,
     open_sheets,
     passwords_file,
     sheets_file,
 )
+from trials.api.access import trial_for
 from trials.api.authentication import acting_user
 from trials.models import Site
 from trials.permissions import Permission
 
 
-class ContingencySheetsIn(Proof):
+class ContingencySheetsIn(ProofIn):
     trial = serializers.CharField(max_length=40)
     site = serializers.CharField(max_length=10)
     reason = serializers.CharField(max_length=2000)
 
 
-class ContingencyPasswordsIn(Proof):
+class ContingencyPasswordsIn(ProofIn):
     making = serializers.UUIDField(help_text="The look by which the sheets were made.")
 
 
@@ -44,11 +48,12 @@ class ContingencySheets(APIView):
         """Make and download the sheets, once. Their passwords go to somebody else."""
         body = valid(ContingencySheetsIn, request)
         by = acting_user(request)
+        trial = trial_for(by, body.pop("trial"), Permission.PRINT_CONTINGENCY)
+        sites = Site.objects.visible_to(by, Permission.PRINT_CONTINGENCY)
+        site = sites.get(trial=trial, code=body.pop("site"))
+        body = proved(request, body, purpose=SHEETS, trial_id=trial.pk)
 
         def act() -> Any:
-            trial, code = body.pop("trial"), body.pop("site")
-            sites = Site.objects.visible_to(by, Permission.PRINT_CONTINGENCY)
-            site = sites.get(trial__code=trial, code=code)
             return {"id": str(open_sheets(site_id=site.pk, by=by, **body))}
 
         return recorded_then_shown(request, act, lambda kept: zipped(UUID(kept["id"])))
@@ -62,10 +67,11 @@ class ContingencyPasswords(APIView):
         """Download the passwords of one making, once an access."""
         body = valid(ContingencyPasswordsIn, request)
         by = acting_user(request)
+        making = making_for(by, body.pop("making"))
+        body = proved(request, body, purpose=PASSWORDS, trial_id=making.trial_id)
 
         def act() -> Any:
-            making = body.pop("making")
-            return {"id": str(open_passwords(making_id=making, by=by, **body))}
+            return {"id": str(open_passwords(making_id=making.pk, by=by, **body))}
 
         return recorded_then_shown(request, act, lambda kept: keys(UUID(kept["id"])))
 

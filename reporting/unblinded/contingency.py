@@ -14,10 +14,11 @@ from reporting.documents.contingency_sheet import Sheet, sealed_pdf
 from trials.models import SealedAccess, Site, User
 from trials.permissions import Permission, authorise
 from trials.services.unblinding import (
+    Proof,
     make_sheets,
     noting_refusals,
     open_look,
-    require_identity,
+    require_proof,
     sheet_passwords,
 )
 
@@ -27,16 +28,16 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same for all: files in a ZIP carry a tim
 
 
 @transaction.atomic
-def open_sheets(*, site_id: UUID, reason: str, password: str, code: str = "", by: User) -> UUID:
+def open_sheets(*, site_id: UUID, reason: str, proof: Proof, by: User) -> UUID:
     """Return an access for making one site's sheets once.
 
-    Publishes ``BlindOpened``. Raises ``IdentityNotConfirmed``, or ``UnblindingRefused`` by the
+    Publishes ``BlindOpened``. Raises ``UnblindingRefused`` by the
     database. Refused attempts are kept.
     """
     site = Site.objects.visible_to(by, Permission.PRINT_CONTINGENCY).get(pk=site_id)
     with noting_refusals(by=by, purpose=SHEETS, trial_id=site.trial_id):
         authorise(by, Permission.PRINT_CONTINGENCY, trial=site.trial, reason=reason)
-        require_identity(by, password=password, code=code)
+        require_proof(by, proof)
         return open_look(
             trial=site.trial,
             by=by,
@@ -75,18 +76,16 @@ def sheets_file(access_id: UUID, *, at: datetime) -> bytes:
 
 
 @transaction.atomic
-def open_passwords(*, making_id: UUID, password: str, code: str = "", by: User) -> UUID:
+def open_passwords(*, making_id: UUID, proof: Proof, by: User) -> UUID:
     """Return an access for reading the passwords of one making, for another person than its maker.
 
-    Publishes ``BlindOpened``. Raises ``IdentityNotConfirmed``, or ``UnblindingRefused`` by the
+    Publishes ``BlindOpened``. Raises ``UnblindingRefused`` by the
     database: your own sheets, or no role for it. Refused attempts are kept.
     """
-    making = SealedAccess.objects.select_related("trial").get(
-        pk=making_id, purpose=SHEETS, trial__in=by_trials(by)
-    )
+    making = making_for(by, making_id)
     with noting_refusals(by=by, purpose=PASSWORDS, trial_id=making.trial_id):
         authorise(by, Permission.CONFIRM_UNBLINDING, trial=making.trial, reason=PASSWORDS)
-        require_identity(by, password=password, code=code)
+        require_proof(by, proof)
         return open_look(
             trial=making.trial, by=by, purpose=PASSWORDS, detail=making.detail, request_id=making.pk
         )
@@ -108,11 +107,11 @@ def passwords_file(access_id: UUID) -> str:
     return text.getvalue()
 
 
-def makings_for(by: User) -> list[SealedAccess]:
-    """Return the makings of sheets whose passwords somebody may keep, the newest first."""
-    rows = SealedAccess.objects.filter(purpose=SHEETS, trial__in=by_trials(by)).exclude(person=by)
-    return list(rows.select_related("person", "trial").order_by("-opened_at"))
+def making_for(by: User, making_id: UUID) -> SealedAccess:
+    """Return a making of sheets in a trial where somebody may keep passwords.
 
-
-def by_trials(by: User) -> set[UUID]:
-    return {held.trial_id for held in by.may(Permission.CONFIRM_UNBLINDING)}
+    Raises ``SealedAccess.DoesNotExist`` for any other.
+    """
+    trials = {held.trial_id for held in by.may(Permission.CONFIRM_UNBLINDING)}
+    rows = SealedAccess.objects.select_related("trial")
+    return rows.get(pk=making_id, purpose=SHEETS, trial__in=trials)

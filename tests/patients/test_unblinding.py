@@ -37,6 +37,7 @@ from trials import sealed
 from trials.errors import IdentityNotConfirmed, ShownAlready, UnblindingRefused
 from trials.models import RefusedLook, RoleAssignment, SealedAccess, Site, Trial
 from trials.permissions import Role
+from trials.services.unblinding import prove
 from trials.services.unblinding_requests import (
     agree_to_unblinding,
     open_trial_look,
@@ -69,17 +70,30 @@ def investigator(study):
     return study.people[Role.INVESTIGATOR]
 
 
+def proof_of(person, subject=None, password=WORD):
+    subject_id = subject and subject.pk
+    return prove(
+        person, password=password, code="", purpose="emergency unblinding", subject_id=subject_id
+    )
+
+
 def break_it(study, subject, *, by=None, password=WORD, reason="Neutropenic fever", at=NOW):
     return break_blind(
-        subject_id=subject.pk, would_change_treatment=True, reason=reason, password=password,
+        subject_id=subject.pk, would_change_treatment=True, reason=reason,
+        proof=proof_of(by or study.people[Role.INVESTIGATOR], subject, password),
         by=by or study.people[Role.INVESTIGATOR], at=at,
     )  # fmt: skip
 
 
-@transaction.atomic
 def break_it_and_fail(study, subject):
-    break_it(study, subject)
-    raise RuntimeError("afterwards")
+    by = study.people[Role.INVESTIGATOR]
+    proof = proof_of(by, subject)
+    with transaction.atomic():
+        break_blind(
+            subject_id=subject.pk, would_change_treatment=True, reason="Fever", proof=proof,
+            by=by, at=NOW,
+        )  # fmt: skip
+        raise RuntimeError("afterwards")
 
 
 def reasons_of(refusal):
@@ -384,14 +398,16 @@ def ask_for(study, event, *, by=None, at=None, expectedness="Not in the referenc
 
 def agree(study, request, *, by=None, at=None, password=WORD):
     return agree_to_unblinding(
-        request_id=request.pk, password=password,
+        request_id=request.pk,
+        proof=proof_of(by or study.people[Role.MEDICAL_MONITOR], password=password),
         by=by or study.people[Role.MEDICAL_MONITOR], at=at or timezone.now(),
     )  # fmt: skip
 
 
 def officer_looks(study, request, *, by=None, at=None):
     return open_safety_look(
-        request_id=request.pk, password=WORD, by=by or study.people[Role.SAFETY_OFFICER],
+        request_id=request.pk, proof=proof_of(by or study.people[Role.SAFETY_OFFICER]),
+        by=by or study.people[Role.SAFETY_OFFICER],
         at=at or timezone.now(),
     )  # fmt: skip
 
@@ -534,7 +550,10 @@ def close_sites(study):
 
 def statistician_looks(study, request):
     return open_trial_look(
-        request_id=request.pk, password=WORD, by=study.statistician, at=timezone.now()
+        request_id=request.pk,
+        proof=proof_of(study.statistician),
+        by=study.statistician,
+        at=timezone.now(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
@@ -90,12 +91,34 @@ def noting_refusals(
         raise
 
 
-def require_identity(by: User, *, password: str, code: str) -> None:
-    """Raise ``IdentityNotConfirmed`` unless whoever is logged in proves it again."""
-    if not confirms_identity(by, password=password, code=code):
-        raise IdentityNotConfirmed(
-            Reason("identity_not_confirmed", "The password, or the code, is not right.")
-        )
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That one person proved anew who they are, for the act that follows at once."""
+
+    user_id: int
+
+
+def prove(
+    by: User, *, password: str, code: str, purpose: str, trial_id: UUID | None = None,
+    subject_id: UUID | None = None,
+) -> Proof:  # fmt: skip
+    """Return the proof a service asks for. Called before its transaction, never inside one.
+
+    A failure counts towards the lock of the log-in and is kept as a refused attempt. Raises
+    ``IdentityNotConfirmed``.
+    """
+    with noting_refusals(by=by, purpose=purpose, trial_id=trial_id, subject_id=subject_id):
+        if not confirms_identity(by, password=password, code=code):
+            raise IdentityNotConfirmed(
+                Reason("identity_not_confirmed", "The password, or the code, is not right.")
+            )
+    return Proof(by.pk)
+
+
+def require_proof(by: User, proof: Proof) -> None:
+    """Raise ``ValueError`` for somebody else's proof: no edge of ours hands one on."""
+    if proof.user_id != by.pk:
+        raise ValueError("the proof is of another person")
 
 
 def open_look(*, trial: Trial, by: User, purpose: str, detail: str, **about: UUID | None) -> UUID:

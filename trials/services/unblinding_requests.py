@@ -18,7 +18,7 @@ from trials.rules.unblinding import (
     look_reasons,
     trial_request_reasons,
 )
-from trials.services.unblinding import look, noting_refusals, open_look, require_identity
+from trials.services.unblinding import Proof, look, noting_refusals, open_look, require_proof
 
 
 Purpose = UnblindingRequest.Purpose
@@ -71,17 +71,17 @@ def store_request(request: UnblindingRequest, *, by: User, at: datetime) -> Unbl
 
 @transaction.atomic
 def agree_to_unblinding(
-    *, request_id: UUID, password: str, code: str = "", by: User, at: datetime
+    *, request_id: UUID, proof: Proof, by: User, at: datetime
 ) -> UnblindingAnswer:
     """Agree, as the second person, to a request.
 
-    Publishes ``UnblindingAnswered``. Raises ``IdentityNotConfirmed``, or ``UnblindingRefused``:
+    Publishes ``UnblindingAnswered``. Raises ``UnblindingRefused``:
     your own request, withdrawn, expired, or agreed to already. Refused attempts are kept.
     """
     request = _locked(request_id, by)
     with noting_refusals(by=by, purpose=f"agree: {request.purpose}", trial_id=request.trial_id):
         authorise(by, Permission.CONFIRM_UNBLINDING, trial=request.trial)
-        require_identity(by, password=password, code=code)
+        require_proof(by, proof)
         if reasons := agreement_reasons(request_facts(request), by.pk, at):
             raise UnblindingRefused(*reasons)
     return _answer(request, UnblindingAnswer.Kind.AGREED, "", by=by, at=at)
@@ -110,20 +110,18 @@ def withdraw_unblinding_request(
 
 
 @transaction.atomic
-def open_trial_look(
-    *, request_id: UUID, password: str, code: str = "", by: User, at: datetime
-) -> UUID:
+def open_trial_look(*, request_id: UUID, proof: Proof, by: User, at: datetime) -> UUID:
     """Return an access for one download of the list of arms; the trial is unblinded from then.
 
     Publishes ``BlindOpened`` and, the first time, ``TrialUnblinded``. Raises
-    ``IdentityNotConfirmed``, or ``UnblindingRefused`` without a second person's agreement.
+    ``UnblindingRefused`` without a second person's agreement.
     Refused attempts are kept.
     """
     request = _locked(request_id, by)
     trial = request.trial
     with noting_refusals(by=by, purpose=Purpose.TRIAL, trial_id=trial.pk):
         authorise(by, Permission.UNBLIND_TRIAL, trial=trial, reason=request.reason)
-        require_identity(by, password=password, code=code)
+        require_proof(by, proof)
         used = SealedAccess.objects.filter(request_id=request.pk).exists()
         facts = request_facts(request)
         reasons = look_reasons(facts, by.pk, min(at, request.requested_at) if used else at)
