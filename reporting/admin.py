@@ -21,9 +21,9 @@ from patients.admin_forms import FORMS as PATIENT_FORMS
 from patients.admin_forms import EnrolForm, SubjectForm
 from patients.models import Subject
 from reporting import admin_sites  # noqa: F401 - registers the sites' pages
-from reporting.amendment_pages import ProtocolVersionAdmin
 from reporting.admin_unblinding import FORMS as UNBLINDING_FORMS
 from reporting.admin_unblinding import emergency_page
+from reporting.amendment_pages import ProtocolVersionAdmin
 from reporting.casebook import (
     Casebook,
     gate_today,

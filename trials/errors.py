@@ -10,12 +10,22 @@ class SiteNotRecruiting(Refused):
 
 class ListRefused(Refused):
     code = "list_refused"
-    title = "The randomisation list was not loaded"
+    title = "The randomisation list was not drafted"
+
+
+class ApprovalRefused(Refused):
+    code = "approval_refused"
+    title = "The randomisation list stays as it is"
 
 
 class ListExhausted(Refused):
     code = "list_exhausted"
     title = "No place is left on the randomisation list"
+
+
+class StratumRefused(Refused):
+    code = "stratum_refused"
+    title = "The stratum is not one of the protocol"
 
 
 class DayRefused(Refused):

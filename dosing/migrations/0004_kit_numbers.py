@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('dosing', '0003_protocols'),
-        ('trials', '0005_unblinding'),
+        ("trials", "0006_unblinding"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

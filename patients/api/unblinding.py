@@ -19,8 +19,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from events.api.recording import recorded, recorded_then_shown, valid
-from events.api.serializers import Shape
-from patients.api.fields import Instant
+from events.api.serializers import Instant, Shape
 from patients.api.records import SubjectRecords
 from patients.api.serializers import TEXT, RecordOut
 from patients.models import Subject, Unblinding, UnblindingAssessment

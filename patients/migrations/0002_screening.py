@@ -7,9 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    dependencies = [
-        ('patients', '0001_initial'),
-    ]
+    dependencies = [("patients", "0001_initial")]
 
     operations = [
         pgtrigger.migrations.RemoveTrigger(

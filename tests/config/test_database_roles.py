@@ -78,13 +78,15 @@ def test_no_log_in_touches_any_sealed_table(statement, login):
 @pytest.mark.parametrize(
     ("login", "callable_"),
     [
-        pytest.param(APP, {"take_slot"}, id="application"),
+        pytest.param(APP, {"take_slot", "go_live"}, id="application"),
         pytest.param(
             SEALED,
             {
                 "open_access",
                 "arms",
-                "load_list",
+                "store_list",
+                "draft_entries",
+                "lists_to_verify",
                 "supply_kits",
                 "choose_kit",
                 "open_unblinding",
@@ -112,7 +114,10 @@ def test_each_log_in_calls_its_own_sealed_functions_and_no_other(login, callable
     [
         "sealed.arms(gen_random_uuid())",
         "sealed.open_access(gen_random_uuid(), 1, 'report by arm', '')",
-        "sealed.load_list(gen_random_uuid(), gen_random_uuid(), ARRAY['H'], ARRAY['L'])",
+        "sealed.store_list(gen_random_uuid(), NULL, 1, '', '', '', '', '{}', '{}', '{}')",
+        "sealed.draft_entries(gen_random_uuid(), gen_random_uuid())",
+        "sealed.lists_to_verify(gen_random_uuid())",
+        "sealed.canonical_text(gen_random_uuid())",
         "sealed.supply_kits(gen_random_uuid(), ARRAY['1'], ARRAY['L'])",
         "sealed.use_access(gen_random_uuid(), 'report by arm')",
     ],
@@ -124,7 +129,8 @@ def test_the_application_is_denied_what_opens_the_blind(call):
 def test_what_the_application_may_call_answers_with_an_id_and_nothing_else():
     results = column(
         "SELECT DISTINCT pg_get_function_result(p.oid) FROM pg_proc p"
-        " WHERE p.oid IN ('sealed.take_slot'::regproc, 'sealed.choose_kit'::regproc)"
+        " WHERE p.oid IN ('sealed.take_slot'::regproc, 'sealed.go_live'::regproc,"
+        " 'sealed.choose_kit'::regproc)"
     )
 
     assert results == ["uuid"]

@@ -3,8 +3,17 @@ from django.urls import path
 from trials.api import people, sites
 from trials.api.clients import ClientEnds, ClientRenewals, Clients, LockEnds, LogIns
 from trials.api.looks import Looks, RefusedLooks
-from trials.api.views import RandomisationLists, Sites, Trials
+from trials.api.randomisation import (
+    GeneratedLists,
+    ListApprovals,
+    ListDryRun,
+    ListWithdrawals,
+    RandomisationLists,
+)
+from trials.api.views import Sites, Trials
 
+
+_LIST = "randomisation-lists/<uuid:list_id>"
 
 urlpatterns = [
     path("trials", Trials.as_view(), name="trials"),
@@ -32,4 +41,8 @@ urlpatterns = [
     path("looks", Looks.as_view(), name="looks"),
     path("refused-looks", RefusedLooks.as_view(), name="refused-looks"),
     path("randomisation-lists", RandomisationLists.as_view(), name="randomisation-lists"),
+    path("generated-randomisation-lists", GeneratedLists.as_view(), name="generated-lists"),
+    path(f"{_LIST}/dry-run", ListDryRun.as_view(), name="list-dry-run"),
+    path(f"{_LIST}/approvals", ListApprovals.as_view(), name="list-approvals"),
+    path(f"{_LIST}/withdrawals", ListWithdrawals.as_view(), name="list-withdrawals"),
 ]

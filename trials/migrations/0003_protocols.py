@@ -12,9 +12,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    dependencies = [
-        ('trials', '0002_sealed'),
-    ]
+    dependencies = [("trials", "0002_sealed")]
 
     operations = [
         migrations.CreateModel(

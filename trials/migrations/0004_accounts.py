@@ -13,10 +13,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    dependencies = [
-        ('trials', '0003_protocols'),
-        migrations.swappable_dependency(settings.OAUTH2_PROVIDER_APPLICATION_MODEL),
-    ]
+    dependencies = [("trials", "0003_protocols"), migrations.swappable_dependency(settings.OAUTH2_PROVIDER_APPLICATION_MODEL)]
 
     operations = [
         migrations.AlterModelOptions(

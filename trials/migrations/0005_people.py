@@ -11,9 +11,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    dependencies = [
-        ('trials', '0004_accounts'),
-    ]
+    dependencies = [("trials", "0004_accounts")]
 
     operations = [
         migrations.CreateModel(

@@ -1,6 +1,6 @@
 from trials.models.access import AccessReview
 from trials.models.accounts import LogInRecord, MachineClient, UsedPassword
-from trials.models.allocation import Allocation, RandomisationList
+from trials.models.allocation import Allocation, ListApproval, RandomisationList
 from trials.models.amendments import SiteApproval, SiteVersion
 from trials.models.on_call import OnCall
 from trials.models.people import Leaver, RoleAssignment, Training, User
@@ -19,6 +19,7 @@ __all__ = [
     "AccessReview",
     "Allocation",
     "Leaver",
+    "ListApproval",
     "LogInRecord",
     "MachineClient",
     "OnCall",

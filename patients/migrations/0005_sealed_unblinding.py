@@ -4,10 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("patients", "0003_unblinding"),
-        ("trials", "0005_unblinding"),
-    ]
+    dependencies = [("trials", "0006_unblinding"), ("patients", "0004_unblinding")]
 
     operations = [
         migrations.RunSQL(

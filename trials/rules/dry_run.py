@@ -1,0 +1,90 @@
+"""What a draft list would do if it went live, for the two people who must approve it."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from events.outcomes import Reason
+from trials.rules.protocol import Protocol
+from trials.rules.randomisation import (
+    Design,
+    Entry,
+    GuessRate,
+    Structure,
+    design_of,
+    guess_rate,
+    list_problems,
+    structure,
+)
+
+
+# An extension may be for one stratum alone and as short as is wanted.
+NOT_ASKED_OF_AN_EXTENSION = {"list_short", "stratum_missing"}
+
+
+@dataclass(frozen=True, slots=True)
+class StratumRun:
+    """One stratum of a draft: what it holds, and its arms in the order of allocation."""
+
+    label: str
+    holds: Structure
+    longest_run: int
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """The report two people approve. ``draws`` is filled for a minimisation, which has no arms."""
+
+    digest: str
+    design: Design
+    strata: tuple[StratumRun, ...]
+    counts: dict[str, int]
+    draws: tuple[int, ...]
+    guesses: GuessRate
+    problems: tuple[Reason, ...]
+
+    @property
+    def places(self) -> int:
+        return sum(self.counts.values()) + len(self.draws)
+
+
+def dry_run_of(entries: Sequence[Entry], protocol: Protocol, *, number: int, digest: str) -> DryRun:
+    """Return the report on a draft's entries, which are in the order of allocation by stratum."""
+    design = design_of(protocol)
+    labels = {stratum.code: stratum.label for stratum in protocol.strata}
+    found = Counter(entry.arm for entry in entries if entry.draw is None)
+    return DryRun(
+        digest=digest,
+        design=design,
+        strata=tuple(
+            _run(labels[holds.stratum], holds, entries)
+            for holds in structure(entries, protocol)
+            if holds.places
+        ),
+        counts={arm.code: found[arm.code] for arm in design.arms} if found else {},
+        draws=tuple(entry.draw for entry in entries if entry.draw is not None),
+        guesses=guess_rate(design),
+        problems=problems_of(entries, protocol, number=number),
+    )
+
+
+def problems_of(entries: Iterable[Entry], protocol: Protocol, *, number: int) -> tuple[Reason, ...]:
+    """Return every reason against a list, by its number: an extension need not hold the plan."""
+    found = list_problems(entries, protocol)
+    if number == 1:
+        return found
+    return tuple(reason for reason in found if reason.code not in NOT_ASKED_OF_AN_EXTENSION)
+
+
+def _run(label: str, holds: Structure, entries: Sequence[Entry]) -> StratumRun:
+    arms = tuple(entry.arm for entry in entries if entry.stratum == holds.stratum)
+    return StratumRun(label=label, holds=holds, longest_run=_longest_run(arms), arms=arms)
+
+
+def _longest_run(arms: Sequence[str]) -> int:
+    longest = here = 0
+    for i, arm in enumerate(arms):
+        here = here + 1 if i and arm == arms[i - 1] else 1
+        longest = max(longest, here)
+    return longest
