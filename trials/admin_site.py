@@ -50,8 +50,8 @@ class VigilSite(UnfoldAdminSite):
         """End the session, when asked by a form of ours."""
         if request.method == "POST":
             get_adapter(request).logout(request)
-        context = {"site_title": self.site_title}
-        return TemplateResponse(request, "admin/vigil/logged_out.html", context)
+        shown = self.each_context(request)
+        return TemplateResponse(request, "admin/vigil/logged_out.html", shown)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return redirect("account_change_password")

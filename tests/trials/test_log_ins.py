@@ -150,6 +150,17 @@ def test_the_ways_the_library_would_offer_do_not_exist():
         assert Client().get(f"/accounts/{path}").status_code == 404
 
 
+def test_the_door_and_the_second_step_wear_the_site_s_look(person):
+    enrolled(person)
+    client = Client()
+    first = client.get(LOGIN)
+    second = enter(person.username, client=client, follow=True)
+    out = client.post(reverse("admin:logout"))
+
+    for page in (first, second, out):
+        assert b"vigil/vigil.css" in page.content
+
+
 def test_logging_out_is_recorded(person):
     client = logged_in(person.username)
 

@@ -28,12 +28,12 @@ from trials.admin.account_forms import (
 from trials.admin_forms import ServiceForm, form_page, send
 from trials.admin_site import person, site
 from trials.models import LogInRecord, MachineClient, User
-from trials.models.accounts import READERS
+from trials.models.accounts import READERS, Kind
 from trials.permissions import Permission
 from trials.services.log_ins import lock_end, name_key
 
 
-TONES = {
+TONES = dict.fromkeys(Kind.values, "info") | {
     "logged_in": "success",
     "failed": "warning",
     "refused": "danger",
@@ -117,7 +117,6 @@ class AccountAdmin(FormsAdmin):
             "roles": row.assignments,
             "bound": SocialAccount.objects.filter(user=row).exists(),
             "records": LogInRecord.objects.filter(person=row).order_by("-pk")[:20],
-            "tones": TONES,
             "forms": self._forms(request, row),
         }
         return TemplateResponse(request, "admin/vigil/account.html", context)

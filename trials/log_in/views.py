@@ -52,8 +52,8 @@ class LogInPage(LoginView):
             minutes=settings.VIGIL_IDLE_SECONDS // 60, hours=settings.SESSION_COOKIE_AGE // 3600
         )
         return {
+            **site.each_context(self.request),
             **super().get_context_data(**kwargs),
-            **_entrance(),
             "ended": text,
             "sign_on": settings.VIGIL_OIDC_NAME if settings.OIDC_PROVIDER_ON else "",
             "sign_on_provider": settings.OIDC_PROVIDER,
@@ -67,7 +67,8 @@ class SecondStepPage(AuthenticateView):
         user = self.stage.login.user
         kinds = set(Authenticator.objects.filter(user=user).values_list("type", flat=True))
         held = {"has_codes": bool(kinds - {"webauthn"}), "has_passkeys": "webauthn" in kinds}
-        return {**super().get_context_data(**kwargs), **_entrance(), **held}
+        found = super().get_context_data(**kwargs)
+        return {**site.each_context(self.request), **found, **held}
 
 
 class _Own:
@@ -188,7 +189,3 @@ class NewRecoveryCodesPage(_Own, GenerateRecoveryCodesView):
             answer = super().form_valid(form)
             self.note(Kind.CODES_MADE, Method.CODE)
         return answer
-
-
-def _entrance() -> dict[str, Any]:
-    return {"site_title": site.site_title}
