@@ -107,7 +107,8 @@ class PasswordPage(_Own, PasswordChangeView):
     title = "Change password"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        if not request.user.has_usable_password():  # who enters by single sign-on alone has none
+        user = request.user
+        if isinstance(user, User) and not user.has_usable_password():  # by single sign-on alone
             return redirect("mfa_index")
         return super().dispatch(request, *args, **kwargs)
 
