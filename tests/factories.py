@@ -117,7 +117,7 @@ class Study:
         """An active site, with an approval and an investigator of its own."""
         site = self.planned_site(code, time_zone)
         record_approval(
-            site=site, version=self.trial.current_version, approved_on=BEFORE, reference="EC 1",
+            site=site, version=site.trial.current_version, approved_on=BEFORE, reference="EC 1",
             by=self.admin, at=NOW - timedelta(1),
         )  # fmt: skip
         self.person(Role.INVESTIGATOR, site=site, name=f"principal-{code}")

@@ -70,8 +70,13 @@ def access_of(trial: Trial, *, at: datetime) -> Review:
         lines.append(PersonAccess(person, facts, findings(facts)))
     lines.sort(key=lambda line: (not line.in_force, line.facts.username))
     content = [_told(line) for line in lines]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Review(tuple(lines), content, digest)
+    return Review(tuple(lines), content, _digest(content))
+
+
+def _digest(content: list[dict[str, Any]]) -> str:
+    """Return what tells one list from another. Somebody's next log-in does not make a new one."""
+    said = [{k: v for k, v in line.items() if k != "last_log_in"} for line in content]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 @transaction.atomic
@@ -145,7 +150,7 @@ def _role(row: RoleAssignment, at: datetime) -> RoleFacts:
 
 
 def _told(line: PersonAccess) -> dict[str, Any]:
-    """Return a line as it is kept, printed and digested: without what changes by the minute."""
+    """Return a line as it is kept and printed."""
     facts, user = line.facts, line.user
     return {
         "person": facts.username,
