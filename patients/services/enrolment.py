@@ -188,8 +188,8 @@ def randomise_subject(
     allocation = allocate(
         site=subject.site,
         stratum=screening.stratum,
-        levels={"mrd": screening.stratum},
-        inputs={"mrd_level": str(screening.mrd_level)},
+        levels=screening.levels,
+        inputs=_inputs(screening, subject),
         randomised_on=randomised_on,
         by=by,
         at=at,
@@ -208,6 +208,12 @@ def randomise_subject(
         at=at,
     )
     return allocation
+
+
+def _inputs(screening: Screening, subject: Subject) -> dict[str, str]:
+    """Return, as text, the recorded values that levels and stratum came from."""
+    values = {**screened_values(screening), **_enrolled(subject)}
+    return {factor.variable: str(values[factor.variable]) for factor in subject.protocol.factors}
 
 
 def _judged_anew(screening: Screening, subject: Subject) -> bool:
