@@ -79,10 +79,10 @@ SEALED_GRANTS = (
     "REVOKE ALL ON ALL TABLES IN SCHEMA sealed FROM PUBLIC, {app}, {sealed}",
     "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sealed FROM PUBLIC, {app}, {sealed}",
     "GRANT USAGE ON SCHEMA sealed TO {app}, {sealed}",
-    "GRANT EXECUTE ON FUNCTION sealed.take_slot, sealed.choose_kit TO {app}",
+    "GRANT EXECUTE ON FUNCTION sealed.take_slot, sealed.go_live, sealed.choose_kit TO {app}",
     (
-        "GRANT EXECUTE ON FUNCTION sealed.open_access, sealed.arms, sealed.load_list,"
-        " sealed.supply_kits TO {sealed}"
+        "GRANT EXECUTE ON FUNCTION sealed.open_access, sealed.arms, sealed.store_list,"
+        " sealed.draft_entries, sealed.lists_to_verify, sealed.supply_kits TO {sealed}"
     ),
 )
 

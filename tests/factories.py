@@ -16,9 +16,9 @@ from patients.models import Subject
 from patients.services.consent import record_consent
 from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
 from patients.services.labs import record_labs
-from trials.models import Site, Trial, User
+from trials.models import RandomisationList, Site, Trial, User
 from trials.permissions import Role
-from trials.services.randomisation import load_list
+from trials.services.lists import approve_list, load_list
 from trials.services.setup import add_site, create_trial, give_role
 
 
@@ -85,15 +85,28 @@ class Study:
         self.pharmacist = self.people[Role.PHARMACIST]
         self.statistician = self.people[Role.UNBLINDED_STATISTICIAN]
         self.supplier = self.people[Role.UNBLINDED_SUPPLIER]
-        load_list(
+        self.second_statistician = self.person(Role.UNBLINDED_STATISTICIAN, name="second")
+        self.list = self.live_list([(s, self.arms[BLOCK[i % 3]]) for s in "HI" for i in range(102)])
+        if kits:
+            self.supply(kits)
+
+    def draft_list(self, entries: list[tuple[str, str]]) -> RandomisationList:
+        return load_list(
             trial_id=self.trial.pk,
-            entries=[(s, self.arms[BLOCK[i % 3]]) for s in "HI" for i in range(102)],
+            made_for=self.trial.code,
+            entries=entries,
             reason="pre-generated list",
             by=self.statistician,
             at=NOW,
         )
-        if kits:
-            self.supply(kits)
+
+    def live_list(self, entries: list[tuple[str, str]]) -> RandomisationList:
+        """A list that two statisticians approved."""
+        draft = self.draft_list(entries)
+        for person in (self.statistician, self.second_statistician):
+            approve_list(list_id=draft.pk, digest=draft.digest, by=person, at=NOW)
+        draft.refresh_from_db()
+        return draft
 
     def add_site(self, code: str, time_zone: str = "Europe/Berlin") -> Site:
         return add_site(

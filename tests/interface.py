@@ -352,6 +352,7 @@ SUBJECT = {
 }
 LIST = {
     "trial": "CLLM1",
+    "made_for": "CLLM1",
     "entries": [{"stratum": s, "arm": BLOCK[i % 3]} for s in "HI" for i in range(102)],
     "reason": "the pre-generated list",
 }

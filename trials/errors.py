@@ -10,7 +10,12 @@ class SiteNotRecruiting(Refused):
 
 class ListRefused(Refused):
     code = "list_refused"
-    title = "The randomisation list was not loaded"
+    title = "The randomisation list was not drafted"
+
+
+class ApprovalRefused(Refused):
+    code = "approval_refused"
+    title = "The randomisation list stays as it is"
 
 
 class ListExhausted(Refused):

@@ -48,13 +48,46 @@ class ProtocolInForce(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RandomisationListLoaded(Event):
-    """A sealed list is in use; the digest commits to it."""
+class RandomisationListDrafted(Event):
+    """A sealed list was made or loaded; nobody is randomised from it before two approvals."""
 
-    type = "trials.RandomisationListLoaded"
+    type = "trials.RandomisationListDrafted"
     list_id: UUID
+    number: int
+    origin: str
     digest: str
-    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomisationListApproved(Event):
+    """One more person approved a draft by its digest; ``approvals`` is how many there are."""
+
+    type = "trials.RandomisationListApproved"
+    list_id: UUID
+    number: int
+    digest: str
+    approvals: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomisationListLive(Event):
+    """A list is in use. Its digest, published here, commits to contents that stay sealed."""
+
+    type = "trials.RandomisationListLive"
+    list_id: UUID
+    number: int
+    digest: str
+    generator: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomisationListWithdrawn(Event):
+    """A draft was set aside and will never be used."""
+
+    type = "trials.RandomisationListWithdrawn"
+    list_id: UUID
+    number: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,15 +54,16 @@ def run(
     *,
     base_url: str,
     credentials: Mapping[str, Credentials],
-    statistician: Credentials,
+    statisticians: tuple[Credentials, Credentials],
     supplier: Credentials,
     progress: TextIO,
     workers: int = WORKERS,
 ) -> Replayed:
     """Send the whole plan and return how much that was.
 
-    ``credentials`` holds client id and secret per site code; the unblinded statistician and the
-    supplier have their own. ``progress`` gets a bar if it is a terminal, else a line now and then.
+    ``credentials`` holds client id and secret per site code; the two unblinded statisticians and
+    the supplier have their own. ``progress`` gets a bar if it is a terminal, else a line now and
+    then.
 
     Raises ``ApiRefused`` or ``Unreachable`` for the first step that failed, ``PlanContradicted``
     if eligibility or stratum came out otherwise than planned.
@@ -72,7 +73,9 @@ def run(
         connect = _connector(stack, base_url)
         sites = {code: connect(credentials[code]) for code in _busiest_first(plan)}
         replay = _Replay(plan, sites, meter)
-        replay.prepare(connect(statistician), connect(supplier))
+        first, second = statisticians
+        replay.randomisation_list(connect(first), connect(second))
+        replay.kits(connect(supplier))
         replay.each_site("Screening", replay.screen, workers)
         replay.randomise()
         replay.each_site("Treatment and follow-up", replay.follow, workers)
@@ -108,17 +111,28 @@ class _Replay:
         self._ids: dict[int, str] = {}
         self._stopped = threading.Event()
 
-    def prepare(self, statistician: Client, supplier: Client) -> None:
-        """Load the allocation list and the kits."""
+    def randomisation_list(self, first: Client, second: Client) -> None:
+        """Draft the sealed list, look at its dry run and approve it as two people: it is live."""
         self._meter.phase("Allocation list and kits")
-        entries = [{"stratum": e.stratum, "arm": e.arm} for e in self._plan.list_entries]
         body = {
             "trial": self._plan.trial,
-            "entries": entries,
+            "made_for": self._plan.trial,
+            "entries": [{"stratum": e.stratum, "arm": e.arm} for e in self._plan.list_entries],
             "reason": "List of the example trial",
         }
-        statistician.post("/randomisation-lists", body, key=self._key("list"))
+        draft = first.post("/randomisation-lists", body, key=self._key("list"))
         self._meter.count("randomisation-lists")
+        path = f"/randomisation-lists/{draft['id']}"
+        for number, statistician in enumerate((first, second)):
+            digest = draft["digest"]
+            if _is_draft(statistician, draft["id"]):  # a run that goes on finds it live
+                digest = statistician.get(f"{path}/dry-run")["digest"]
+            body = {"digest": digest}
+            statistician.post(f"{path}/approvals", body, key=self._key(f"approval/{number}"))
+            self._meter.count("randomisation-lists")
+
+    def kits(self, supplier: Client) -> None:
+        """Load the kits and what they hold."""
         for code in sorted({kit.site for kit in self._plan.kits}):
             kits = {"trial": self._plan.trial, "site": code, "kits": self._kits(code)}
             supplier.post("/kit-supplies", kits, key=self._key(f"kits/{code}"))
@@ -285,3 +299,8 @@ def progress_line(phase: str, done: int, total: int, seconds: float, bar: bool) 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _is_draft(statistician: Client, list_id: str) -> bool:
+    lists = statistician.get("/randomisation-lists")["results"]
+    return any(one["id"] == list_id and one["state"] == "draft" for one in lists)

@@ -135,7 +135,7 @@ class Plan:
     def totals(self) -> dict[str, int]:
         """Return how many requests of each noun the replay sends."""
         counts = Counter(step.noun for subject in self.subjects for step in subject.every_step())
-        counts["randomisation-lists"] = 1
+        counts["randomisation-lists"] = 3  # the draft and two approvals
         counts["kit-supplies"] = len({kit.site for kit in self.kits})
         return dict(sorted(counts.items()))
 

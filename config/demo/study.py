@@ -29,12 +29,13 @@ PEOPLE: tuple[tuple[str, Role, str], ...] = (
     ("monitor", Role.MONITOR, "checks all sites' records"),
     ("medical-monitor", Role.MEDICAL_MONITOR, "is told of serious events"),
     ("safety-officer", Role.SAFETY_OFFICER, "reads and writes safety summaries"),
-    ("statistician", Role.UNBLINDED_STATISTICIAN, "unblinded: loads the list, reads by arm"),
+    ("statistician", Role.UNBLINDED_STATISTICIAN, "unblinded: drafts the list, reads by arm"),
+    ("second-statistician", Role.UNBLINDED_STATISTICIAN, "unblinded: approves the list, too"),
     ("supplier", Role.UNBLINDED_SUPPLIER, "unblinded: loads the kits' contents"),
     ("committee", Role.COMMITTEE_MEMBER, "monitoring committee: reads by arm"),
     ("auditor", Role.AUDITOR, "reads everything blinded, and all history"),
 )
-OWN_CLIENTS = ("statistician", "supplier", "safety-officer")
+OWN_CLIENTS = ("statistician", "second-statistician", "supplier", "safety-officer")
 AT_FIRST_SITE = {Role.COORDINATOR, Role.INVESTIGATOR, Role.PHARMACIST}
 
 

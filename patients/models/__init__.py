@@ -3,6 +3,7 @@ from patients.models.consent import Consent, ConsentWithdrawal
 from patients.models.eligibility import Screening
 from patients.models.labs import LabResult
 from patients.models.outcomes import Contact, Death, FurtherTreatment
+from patients.models.randomisation import RandomisationMistake, ScreeningCorrection
 from patients.models.response import ResponseAssessment
 from patients.models.subjects import Subject
 from patients.models.visits import Visit
@@ -16,8 +17,10 @@ __all__ = [
     "Death",
     "FurtherTreatment",
     "LabResult",
+    "RandomisationMistake",
     "ResponseAssessment",
     "Screening",
+    "ScreeningCorrection",
     "Subject",
     "Visit",
 ]

@@ -185,6 +185,8 @@ def randomise_subject(
     allocation = allocate(
         site=subject.site,
         stratum=screening.stratum,
+        levels={"mrd": screening.stratum},
+        inputs={"mrd_level": str(screening.mrd_level)},
         randomised_on=randomised_on,
         by=by,
         at=at,

@@ -78,8 +78,13 @@ def test_no_log_in_touches_any_sealed_table(statement, login):
 @pytest.mark.parametrize(
     ("login", "callable_"),
     [
-        pytest.param(APP, {"take_slot", "choose_kit"}, id="application"),
-        pytest.param(SEALED, {"open_access", "arms", "load_list", "supply_kits"}, id="sealed"),
+        pytest.param(APP, {"take_slot", "go_live", "choose_kit"}, id="application"),
+        pytest.param(
+            SEALED,
+            {"open_access", "arms", "store_list", "draft_entries", "lists_to_verify"}
+            | {"supply_kits"},
+            id="sealed",
+        ),
     ],
 )
 def test_each_log_in_calls_its_own_sealed_functions_and_no_other(login, callable_):
@@ -97,7 +102,10 @@ def test_each_log_in_calls_its_own_sealed_functions_and_no_other(login, callable
     [
         "sealed.arms(gen_random_uuid())",
         "sealed.open_access(gen_random_uuid(), 1, 'report by arm', '')",
-        "sealed.load_list(gen_random_uuid(), gen_random_uuid(), ARRAY['H'], ARRAY['L'])",
+        "sealed.store_list(gen_random_uuid(), NULL, 1, '', '', '', '', '{}', '{}', '{}')",
+        "sealed.draft_entries(gen_random_uuid(), gen_random_uuid())",
+        "sealed.lists_to_verify(gen_random_uuid())",
+        "sealed.canonical_text(gen_random_uuid())",
         "sealed.supply_kits(gen_random_uuid(), ARRAY['1'], ARRAY['L'])",
         "sealed.use_access(gen_random_uuid(), 'report by arm')",
     ],
@@ -109,7 +117,8 @@ def test_the_application_is_denied_what_opens_the_blind(call):
 def test_what_the_application_may_call_answers_with_an_id_and_nothing_else():
     results = column(
         "SELECT DISTINCT pg_get_function_result(p.oid) FROM pg_proc p"
-        " WHERE p.oid IN ('sealed.take_slot'::regproc, 'sealed.choose_kit'::regproc)"
+        " WHERE p.oid IN ('sealed.take_slot'::regproc, 'sealed.go_live'::regproc,"
+        " 'sealed.choose_kit'::regproc)"
     )
 
     assert results == ["uuid"]

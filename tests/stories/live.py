@@ -71,7 +71,7 @@ def replay(plan: Plan, address: str, keys: study.Keys) -> Replayed:
         plan,
         base_url=address,
         credentials={place.code: keys.credentials(place.code) for place in plan.sites},
-        statistician=keys.credentials("statistician"),
+        statisticians=(keys.credentials("statistician"), keys.credentials("second-statistician")),
         supplier=keys.credentials("supplier"),
         progress=StringIO(),
     )

@@ -10,20 +10,24 @@ from tests.factories import NOW, TODAY, Study, protocol_text
 from tests.marks import on_postgres
 from tests.postgres import ask, at_once, column, contents
 from trials import sealed
-from trials.errors import DayRefused, ListExhausted, ListRefused, SiteNotRecruiting
-from trials.models import Allocation, RandomisationList, Site
-from trials.services.randomisation import allocate, load_list
+from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting
+from trials.models import Allocation, Site
+from trials.services.randomisation import allocate
 from trials.services.setup import create_trial, give_role
 
 
 pytestmark = on_postgres
 
-ENTRIES = [(stratum, "LPL"[i % 3]) for stratum in "HI" for i in range(102)]
-
 
 def place(study, *, stratum="H", site=None, on=TODAY, by=None, at=NOW):
     return allocate(
-        site=site or study.site, stratum=stratum, randomised_on=on, by=by or study.system, at=at
+        site=site or study.site,
+        stratum=stratum,
+        levels={"mrd": stratum},
+        inputs={"mrd_level": "0.02"},
+        randomised_on=on,
+        by=by or study.system,
+        at=at,
     )
 
 
@@ -71,62 +75,6 @@ def other_trial(study, code="CLLM2"):
     )  # fmt: skip
     study.statistician.forget_assignments()
     return trial
-
-
-def load(trial, by, entries=ENTRIES):
-    return load_list(trial_id=trial.pk, entries=entries, reason="generated", by=by, at=NOW)
-
-
-# --- Loading a list ---------------------------------------------------------------------------
-
-
-def test_a_loaded_list_is_known_by_its_digest_and_length_alone():
-    study = Study()
-
-    event = OutboxEvent.objects.get(type="trials.RandomisationListLoaded")
-    stored = RandomisationList.objects.get()
-
-    assert (stored.entries, len(stored.digest)) == (204, 64)
-    assert event.payload == {
-        "list_id": str(stored.pk), "digest": stored.digest, "entries": 204,
-    }  # fmt: skip
-    assert column("SELECT digest FROM sealed.list") == [stored.digest]
-    assert stored.loaded_by == study.statistician
-
-
-def test_the_digest_is_salted_so_that_the_same_list_cannot_be_recognised():
-    study = Study()
-
-    other = load(other_trial(study), study.statistician)
-
-    assert other.digest != study.trial.randomisation_list.digest
-
-
-@pytest.mark.parametrize(
-    ("entries", "code"),
-    [(ENTRIES[:-10], "list_short"), ([], "list_empty"), (ENTRIES, "list_exists")],
-)
-def test_a_refused_list_stores_nothing_not_even_an_access(entries, code):
-    study = Study()
-    before = contents()
-
-    with pytest.raises(ListRefused) as refusal:
-        load(study.trial, study.statistician, entries)
-
-    assert code in {reason.code for reason in refusal.value.reasons}
-    assert contents() == before
-
-
-@pytest.mark.parametrize("role", ["coordinator", "system", "admin", "supplier"])
-def test_only_the_unblinded_statistician_loads_a_list(role):
-    study = Study()
-    trial = other_trial(study)
-    before = contents()
-
-    with pytest.raises((PermissionDenied, type(trial).DoesNotExist)):
-        load(trial, getattr(study, role))
-
-    assert contents() == before
 
 
 # --- Taking a place ---------------------------------------------------------------------------
@@ -289,8 +237,8 @@ def test_nobody_randomises_without_the_permission(role):
 
 def test_the_function_behind_it_returns_an_id_and_for_a_foreign_stratum_nothing():
     study = Study()
-    list_id = RandomisationList.objects.get().pk
+    list_id = study.list.pk
 
-    assert str(sealed.take_slot(list_id, "H")) in column("SELECT id::text FROM sealed.slot")
-    assert sealed.take_slot(list_id, "Z") is None
-    assert sealed.take_slot(study.trial.pk, "H") is None
+    assert str(sealed.take_slot(list_id, "H", {})) in column("SELECT id::text FROM sealed.slot")
+    assert sealed.take_slot(list_id, "Z", {}) is None
+    assert sealed.take_slot(study.trial.pk, "H", {}) is None

@@ -61,7 +61,15 @@ def opens(study, **how):
 
 def places(study, count):
     return [
-        allocate(site=study.site, stratum="H", randomised_on=TODAY, by=study.system, at=NOW)
+        allocate(
+            site=study.site,
+            stratum="H",
+            levels={},
+            inputs={},
+            randomised_on=TODAY,
+            by=study.system,
+            at=NOW,
+        )
         for _ in range(count)
     ]
 
@@ -207,7 +215,10 @@ def test_an_access_for_another_purpose_shows_no_arm(study, purpose):
 
 def test_an_access_to_read_loads_neither_a_list_nor_kits(study):
     with pytest.raises(Error, match="no committed access"):
-        sealed.load_list(access_of(study), uuid.uuid4(), [("H", "L")])
+        sealed.store_list(
+            access_of(study), uuid.uuid4(), number=2, method="m", generator="g", seed="",
+            parameters="{}", entries=[("H", "L", None)],
+        )  # fmt: skip
     with pytest.raises(Error, match="no committed access"):
         sealed.supply_kits(access_of(study), [("1", "L")])
 
@@ -318,7 +329,7 @@ def test_no_public_table_holds_an_arm_apart_from_the_protocol_itself():
         "public.trials_protocolversion",
         "public.trials_protocolversionhistory",
     }
-    assert naming_an_arm(secret) == {"sealed.slot", "sealed.kit_content"}
+    assert naming_an_arm(secret) == {"sealed.slot", "sealed.list", "sealed.kit_content"}
     assert len(public) > 20
 
 

@@ -19,30 +19,3 @@ class SiteOut(Shape):
     country = serializers.CharField()
     time_zone = serializers.CharField()
     status = serializers.CharField()
-
-
-class ListEntryIn(Shape):
-    stratum = serializers.CharField(max_length=20)
-    arm = serializers.CharField(max_length=20)
-
-
-class RandomisationListIn(Shape):
-    trial = serializers.CharField(max_length=40)
-    entries = ListEntryIn(many=True, help_text="In the order of allocation within each stratum.")
-    reason = serializers.CharField(max_length=2000)
-
-    def validate_entries(self, value: list[dict[str, str]]) -> list[dict[str, str]]:
-        if len(value) > MOST_ENTRIES:
-            raise serializers.ValidationError(f"At most {MOST_ENTRIES} entries.")
-        return value
-
-
-class RandomisationListOut(Shape):
-    id = serializers.UUIDField()
-    trial = serializers.CharField(source="trial.code")
-    digest = serializers.CharField(help_text="Commits to the list without showing it.")
-    entries = serializers.IntegerField()
-    loaded_at = serializers.DateTimeField()
-
-
-MOST_ENTRIES = 10_000

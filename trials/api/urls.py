@@ -2,8 +2,16 @@ from django.urls import path
 
 from trials.api.clients import ClientEnds, ClientRenewals, Clients, LockEnds, LogIns
 from trials.api.feed import EventFeed
-from trials.api.views import RandomisationLists, Sites, Trials
+from trials.api.randomisation import (
+    ListApprovals,
+    ListDryRun,
+    ListWithdrawals,
+    RandomisationLists,
+)
+from trials.api.views import Sites, Trials
 
+
+_LIST = "randomisation-lists/<uuid:list_id>"
 
 urlpatterns = [
     path("trials", Trials.as_view(), name="trials"),
@@ -15,4 +23,7 @@ urlpatterns = [
     path("log-ins", LogIns.as_view(), name="log-ins"),
     path("lock-ends", LockEnds.as_view(), name="lock-ends"),
     path("randomisation-lists", RandomisationLists.as_view(), name="randomisation-lists"),
+    path(f"{_LIST}/dry-run", ListDryRun.as_view(), name="list-dry-run"),
+    path(f"{_LIST}/approvals", ListApprovals.as_view(), name="list-approvals"),
+    path(f"{_LIST}/withdrawals", ListWithdrawals.as_view(), name="list-withdrawals"),
 ]

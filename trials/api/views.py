@@ -1,22 +1,11 @@
-"""The trial's own addresses: trials, sites and the sealed list."""
-
-from typing import Any
+"""The trial's own addresses: trials and sites."""
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
-from django.utils import timezone
-from drf_spectacular.utils import extend_schema
 from rest_framework import generics
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
-from events.api.recording import recorded, valid
-from trials.api.access import trial_for
 from trials.api.authentication import acting_user
-from trials.api.serializers import RandomisationListIn, RandomisationListOut, SiteOut, TrialOut
+from trials.api.serializers import SiteOut, TrialOut
 from trials.models import Site, Trial
-from trials.permissions import Permission
-from trials.services.randomisation import load_list
 
 
 class Trials(generics.ListAPIView[Trial]):
@@ -38,25 +27,3 @@ class Sites(generics.ListAPIView[Site]):
     def get_queryset(self) -> QuerySet[Site]:
         visible = Site.objects.visible_to(acting_user(self.request))
         return visible.select_related("trial").order_by("trial__code", "code")
-
-
-class RandomisationLists(APIView):
-    """The sealed list: loaded once by the unblinded statistician, never read back."""
-
-    @extend_schema(request=RandomisationListIn, responses={201: RandomisationListOut})
-    def post(self, request: Request) -> HttpResponse:
-        """Load a pre-generated list. Nothing of its contents is ever returned."""
-        body = valid(RandomisationListIn, request)
-
-        def act() -> Any:
-            trial = trial_for(acting_user(request), body["trial"], Permission.LOAD_LIST)
-            stored = load_list(
-                trial_id=trial.pk,
-                entries=[(entry["stratum"], entry["arm"]) for entry in body["entries"]],
-                reason=body["reason"],
-                by=acting_user(request),
-                at=timezone.now(),
-            )
-            return RandomisationListOut(stored).data
-
-        return recorded(request, act)

@@ -1,5 +1,5 @@
 from trials.models.accounts import LogInRecord, MachineClient, UsedPassword
-from trials.models.allocation import Allocation, RandomisationList
+from trials.models.allocation import Allocation, ListApproval, RandomisationList
 from trials.models.amendments import SiteApproval, SiteVersion
 from trials.models.people import RoleAssignment, User
 from trials.models.protocol import ProtocolVersion, Trial
@@ -9,6 +9,7 @@ from trials.models.unblinding import SealedAccess
 
 __all__ = [
     "Allocation",
+    "ListApproval",
     "LogInRecord",
     "MachineClient",
     "ProtocolVersion",

@@ -1,89 +1,49 @@
-"""Loading a sealed list, and taking places from it."""
+"""Taking places from the sealed lists."""
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from events.outbox import publish
 from events.outcomes import Reason
 from trials import sealed
-from trials.errors import DayRefused, ListExhausted, ListRefused, SiteNotRecruiting
-from trials.events import RandomisationListLoaded, SlotAllocated
+from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting
+from trials.events import SlotAllocated
 from trials.models import Allocation, RandomisationList, Site, Trial, User
 from trials.permissions import Permission, authorise
 from trials.rules.conduct import day_reasons
-from trials.rules.randomisation import list_problems
-from trials.services.unblinding import open_blind
 
 
-def load_list(
-    *, trial_id: uuid.UUID, entries: Sequence[tuple[str, str]], reason: str, by: User, at: datetime
-) -> RandomisationList:
-    """Store a pre-generated list sealed and put it to use.
-
-    ``entries`` are (stratum, arm) in the order of allocation within each stratum. The sealed part
-    is written first, over its own log-in; without the row that names it here it is never used.
-
-    Publishes ``RandomisationListLoaded``. Raises ``ListRefused`` with every problem, and if the
-    trial has a list already.
-    """
-    trial = Trial.objects.visible_to(by).get(pk=trial_id)
-    protocol = trial.protocol
-    reasons = list_problems(entries, protocol)
-    if RandomisationList.objects.filter(trial=trial).exists():
-        reasons += (Reason("list_exists", f"{trial.code} has a list in use."),)
-    if reasons:
-        raise ListRefused(*reasons)
-    access = open_blind(
-        trial=trial,
-        by=by,
-        permission=Permission.LOAD_LIST,
-        purpose="load randomisation list",
-        detail=reason,
-    )
-    list_id = uuid.uuid4()
-    digest = sealed.load_list(access, list_id, entries)
-    try:
-        return _put_to_use(trial, list_id, digest, len(entries), reason=reason, by=by, at=at)
-    except IntegrityError as error:
-        raise ListRefused(
-            Reason("list_exists", f"A list of {trial.code} was loaded at the same moment.")
-        ) from error
-
-
-@transaction.atomic
-def _put_to_use(
-    trial: Trial, list_id: uuid.UUID, digest: str, entries: int, *, reason: str, by: User,
-    at: datetime,
-) -> RandomisationList:  # fmt: skip
-    authorise(by, Permission.LOAD_LIST, trial=trial, reason=reason)
-    stored = RandomisationList.objects.create(
-        pk=list_id,
-        trial=trial,
-        digest=digest,
-        entries=entries,
-        reason=reason,
-        loaded_by=by,
-        loaded_at=at,
-    )
-    publish(
-        RandomisationListLoaded(stream=trial.code, list_id=list_id, digest=digest, entries=entries),
-        at=at,
-    )
-    return stored
+SITE = "site"
+ALGORITHMS = {
+    "permuted_blocks": "next_of_stratum/1",
+    "simple": "next_of_stratum/1",
+    "minimisation": "pocock_simon/1",
+}
+"""How a slot is found, by method. The number rises when the way changes."""
 
 
 @transaction.atomic
 def allocate(
-    *, site: Site, stratum: str, randomised_on: date, by: User, at: datetime
+    *,
+    site: Site,
+    stratum: str,
+    levels: Mapping[str, str],
+    inputs: Mapping[str, str],
+    randomised_on: date,
+    by: User,
+    at: datetime,
 ) -> Allocation:
-    """Take the next place of a stratum for a site. Knows nothing of subjects, returns no arm.
+    """Take the next place for a subject of a stratum. Knows nothing of subjects, returns no arm.
 
-    The caller holds the subject's lock and has passed the eligibility and consent gates. The
-    sealed schema takes the place under its own lock; a roll-back gives it back.
+    ``levels`` are the levels of the stratification factors, to which the site is added, and
+    ``inputs`` the recorded values they came from, as text: both stay with the allocation. The
+    caller holds the subject's lock and has passed the eligibility and consent gates. The sealed
+    schema takes the place under its own lock; a roll-back gives it back. An extension takes over
+    when the lists before it hold no place for the stratum.
 
     Publishes ``SlotAllocated``. Raises ``SiteNotRecruiting``, ``DayRefused`` or ``ListExhausted``.
     """
@@ -96,18 +56,17 @@ def allocate(
         randomised_on, today=site.local_day(at), replay=replay, field="randomised_on"
     ):
         raise DayRefused(*reasons)
-    sealed_list = RandomisationList.objects.filter(trial=trial).first()
-    slot = sealed.take_slot(sealed_list.pk, stratum) if sealed_list else None
-    if sealed_list is None or slot is None:
-        raise ListExhausted(
-            Reason("no_place_left", "The list has no place left: tell the trial's statistician.")
-        )
+    placed = {**levels, SITE: site.code}
+    found, slot = _next_slot(trial, stratum, placed)
     allocation = Allocation.objects.create(
-        list=sealed_list,
+        list=found,
         slot_id=slot,
         site=site,
         number=f"R{secrets.randbelow(10**8):08d}",
         stratum=stratum,
+        levels=placed,
+        inputs=dict(inputs),
+        algorithm=ALGORITHMS[found.method],
         randomised_on=randomised_on,
         allocated_by=by,
         allocated_at=at,
@@ -124,3 +83,15 @@ def allocate(
         at=at,
     )
     return allocation
+
+
+def _next_slot(
+    trial: Trial, stratum: str, levels: Mapping[str, str]
+) -> tuple[RandomisationList, uuid.UUID]:
+    """Return a slot of the first live list that has one. Raises ``ListExhausted`` if none has."""
+    for found in trial.randomisation_lists.live():
+        if slot := sealed.take_slot(found.pk, stratum, levels):
+            return found, slot
+    raise ListExhausted(
+        Reason("no_place_left", "No live list has a place left: tell the trial's statistician.")
+    )

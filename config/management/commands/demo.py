@@ -156,7 +156,10 @@ class Command(BaseCommand):
             plan,
             base_url=address,
             credentials={place.code: keys.credentials(place.code) for place in plan.sites},
-            statistician=keys.credentials("statistician"),
+            statisticians=(
+                keys.credentials("statistician"),
+                keys.credentials("second-statistician"),
+            ),
             supplier=keys.credentials("supplier"),
             progress=sys.stdout,
         )

@@ -1,0 +1,165 @@
+"""Randomisation lists: drafted sealed, checked by dry run, approved by two, published by digest."""
+
+import dataclasses
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from events.api.recording import recorded, valid
+from events.api.serializers import Shape
+from trials.api.access import trial_for
+from trials.api.authentication import acting_user
+from trials.models import RandomisationList
+from trials.permissions import Permission
+from trials.rules.dry_run import DryRun
+from trials.services.lists import approve_list, dry_run, load_list, withdraw_list
+
+
+MOST_ENTRIES = 10_000
+
+
+class ListEntryIn(Shape):
+    stratum = serializers.CharField(max_length=20)
+    arm = serializers.CharField(max_length=20)
+
+
+class RandomisationListIn(Shape):
+    trial = serializers.CharField(max_length=40)
+    made_for = serializers.CharField(
+        max_length=40, help_text="The trial's code as it is written in the list itself."
+    )
+    entries = ListEntryIn(many=True, help_text="In the order of allocation within each stratum.")
+    reason = serializers.CharField(max_length=2000)
+
+    def validate_entries(self, value: list[dict[str, str]]) -> list[dict[str, str]]:
+        if len(value) > MOST_ENTRIES:
+            raise serializers.ValidationError(f"At most {MOST_ENTRIES} entries.")
+        return value
+
+
+class ApprovalOut(Shape):
+    approved_by = serializers.CharField(source="approved_by.username")
+    approved_at = serializers.DateTimeField()
+
+
+class RandomisationListOut(Shape):
+    """What everybody of the trial may know of a list: nothing of its contents or its size."""
+
+    id = serializers.UUIDField()
+    trial = serializers.CharField(source="trial.code")
+    number = serializers.IntegerField(help_text="1 is the first list, the others extend it.")
+    state = serializers.CharField()
+    origin = serializers.CharField()
+    generator = serializers.CharField()
+    digest = serializers.CharField(help_text="Commits to the list without showing it.")
+    made_by = serializers.CharField(source="made_by.username")
+    made_at = serializers.DateTimeField()
+    approvals = ApprovalOut(many=True, source="approvals.all")
+    live_at = serializers.DateTimeField(allow_null=True)
+
+
+class ListApprovalIn(Shape):
+    digest = serializers.CharField(max_length=64, help_text="As the dry run shows it.")
+
+
+class ListWithdrawalIn(Shape):
+    reason = serializers.CharField(max_length=2000)
+
+
+class RandomisationLists(generics.ListAPIView[RandomisationList]):
+    """Live lists of your trials, by the digest that commits to them; drafts for statisticians."""
+
+    serializer_class = RandomisationListOut
+    queryset = RandomisationList.objects.none()
+
+    def get_queryset(self) -> QuerySet[RandomisationList]:
+        visible = RandomisationList.objects.visible_to(acting_user(self.request))
+        return whole(visible).order_by("trial__code", "number", "made_at")
+
+    @extend_schema(request=RandomisationListIn, responses={201: RandomisationListOut})
+    def post(self, request: Request) -> HttpResponse:
+        """Load a list made elsewhere, as a draft. Nothing of its contents is ever returned."""
+        body = valid(RandomisationListIn, request)
+
+        def act() -> Any:
+            trial = trial_for(acting_user(request), body["trial"], Permission.LOAD_LIST)
+            stored = load_list(
+                trial_id=trial.pk,
+                made_for=body["made_for"],
+                entries=[(entry["stratum"], entry["arm"]) for entry in body["entries"]],
+                reason=body["reason"],
+                by=acting_user(request),
+                at=timezone.now(),
+            )
+            return RandomisationListOut(stored).data
+
+        return recorded(request, act)
+
+
+class ListApprovals(APIView):
+    """Approvals of a draft. The second person's makes it live."""
+
+    @extend_schema(request=ListApprovalIn, responses={201: RandomisationListOut})
+    def post(self, request: Request, list_id: UUID) -> HttpResponse:
+        """Approve a draft by the digest you saw in its dry run."""
+        body = valid(ListApprovalIn, request)
+
+        def act() -> Any:
+            found = approve_list(
+                list_id=list_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return RandomisationListOut(found).data
+
+        return recorded(request, act)
+
+
+class ListWithdrawals(APIView):
+    """Withdrawals of a draft."""
+
+    @extend_schema(request=ListWithdrawalIn, responses={201: RandomisationListOut})
+    def post(self, request: Request, list_id: UUID) -> HttpResponse:
+        """Set a draft aside for good. A live list cannot be withdrawn."""
+        body = valid(ListWithdrawalIn, request)
+
+        def act() -> Any:
+            found = withdraw_list(
+                list_id=list_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return RandomisationListOut(found).data
+
+        return recorded(request, act)
+
+
+class ListDryRun(APIView):
+    """The dry run of a draft: it shows arms, and is for those who approve lists alone."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("list_id", OpenApiTypes.UUID, OpenApiParameter.PATH)],
+        responses={200: OpenApiTypes.OBJECT},
+    )
+    def get(self, request: Request, list_id: UUID) -> Response:
+        """Return order, counts, ratio, blocks and strata. Each look is in the access log."""
+        report = dry_run(list_id=list_id, by=acting_user(request))
+        return Response(as_json(report), headers={"Cache-Control": "private, no-store"})
+
+
+def whole(lists: QuerySet[RandomisationList]) -> QuerySet[RandomisationList]:
+    return lists.select_related("trial", "made_by").prefetch_related("approvals__approved_by")
+
+
+def as_json(report: DryRun) -> dict[str, Any]:
+    """Return a dry run's fields, with what it computes from them."""
+    told = dataclasses.asdict(report)
+    told["places"] = report.places
+    for run, shown in zip(report.strata, told["strata"], strict=True):
+        shown["block_sizes"] = {str(size): n for size, n in run.block_sizes.items()}
+    return told

@@ -1,0 +1,262 @@
+-- Lists as they are made and used: numbered, drafts first, live after two approvals.
+--
+-- Seed and salt leave only through lists_to_verify, the entries of a draft only through
+-- draft_entries, each against an access. take_slot and go_live tell an id and no more.
+
+ALTER TABLE sealed.list
+    ADD COLUMN number integer NOT NULL CHECK (number >= 1),
+    ADD COLUMN method text NOT NULL,
+    ADD COLUMN generator text NOT NULL,
+    ADD COLUMN seed text NOT NULL,
+    ADD COLUMN parameters text NOT NULL,
+    ADD COLUMN state text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'live'));
+
+CREATE UNIQUE INDEX one_live_list_a_number ON sealed.list (trial_id, number) WHERE state = 'live';
+-- A longer list of a seed begins with the shorter one: an extension needs a seed of its own.
+CREATE UNIQUE INDEX a_seed_once_per_trial ON sealed.list (trial_id, seed) WHERE seed <> '';
+
+-- A minimised slot has a number drawn beforehand. When it is taken, its arm is computed from the
+-- levels of all who came before, and its place among the equal arms is kept for those who follow.
+ALTER TABLE sealed.slot
+    ALTER COLUMN arm DROP NOT NULL,
+    ADD COLUMN draw bigint,
+    ADD COLUMN levels jsonb,
+    ADD COLUMN place integer,
+    ADD CONSTRAINT slot_has_an_arm_or_a_draw CHECK (arm IS NOT NULL OR draw IS NOT NULL);
+
+ALTER TABLE sealed.head ADD COLUMN size integer NOT NULL;
+
+-- What a list's digest is made from, line by line. trials.rules.commitment builds the same text.
+CREATE FUNCTION sealed.canonical_text(p_list uuid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT concat_ws(E'\n',
+        'vigil randomisation list 1',
+        'list ' || l.id, 'trial ' || l.trial_id, 'number ' || l.number, 'method ' || l.method,
+        'generator ' || l.generator, 'seed ' || l.seed, 'parameters ' || l.parameters,
+        'salt ' || l.salt,
+        (SELECT string_agg(
+                    concat_ws(' ', 'slot', s.position, s.stratum, coalesce(s.draw::text, s.arm)),
+                    E'\n' ORDER BY s.stratum COLLATE "C", s.position)
+           FROM sealed.slot s WHERE s.list_id = l.id))
+      FROM sealed.list l WHERE l.id = p_list
+$$;
+
+DROP FUNCTION sealed.load_list(uuid, uuid, text[], text[]);
+
+CREATE FUNCTION sealed.store_list(
+    p_access uuid, p_list uuid, p_number integer, p_method text, p_generator text, p_seed text,
+    p_parameters text, p_strata text[], p_arms text[], p_draws bigint[])
+RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_trial uuid := sealed.use_access(p_access, 'load randomisation list');
+    v_digest text;
+BEGIN
+    IF cardinality(p_strata) <> cardinality(p_arms) OR cardinality(p_strata) <> cardinality(p_draws)
+    THEN
+        RAISE EXCEPTION 'strata, arms and draws differ in length';
+    END IF;
+    INSERT INTO sealed.list (id, trial_id, number, method, generator, seed, parameters, digest)
+    VALUES (p_list, v_trial, p_number, p_method, p_generator, p_seed, p_parameters, '');
+    INSERT INTO sealed.slot (list_id, stratum, position, arm, draw)
+    SELECT p_list, e.stratum, row_number() OVER (PARTITION BY e.stratum ORDER BY e.ordinality),
+           e.arm, e.draw
+      FROM unnest(p_strata, p_arms, p_draws) WITH ORDINALITY AS e(stratum, arm, draw, ordinality);
+    INSERT INTO sealed.head (list_id, stratum, size)
+    SELECT p_list, e.stratum, count(*) FROM unnest(p_strata) AS e(stratum) GROUP BY e.stratum;
+    v_digest := encode(sha256(convert_to(sealed.canonical_text(p_list), 'UTF8')), 'hex');
+    UPDATE sealed.list SET digest = v_digest WHERE id = p_list;
+    RETURN v_digest;
+END $$;
+
+-- Put a draft to use. The approvals are counted here, so that no other way makes a list live.
+CREATE FUNCTION sealed.go_live(p_list uuid) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_list uuid;
+BEGIN
+    UPDATE sealed.list l SET state = 'live'
+      FROM public.trials_randomisationlist p
+     WHERE l.id = p_list AND l.state = 'draft' AND p.id = l.id AND p.state = 'draft'
+       AND p.trial_id = l.trial_id AND p.number = l.number
+       AND (SELECT count(DISTINCT a.approved_by_id) FROM public.trials_listapproval a
+             WHERE a.list_id = l.id AND a.digest = l.digest) >= 2
+    RETURNING l.id INTO v_list;
+    RETURN v_list;
+END $$;
+
+-- Where a minimised subject goes: the place among the equal arms, from 1. p_counts holds, by factor,
+-- how many earlier subjects with the new one's level went to each equal arm. Step by step as in
+-- trials.rules.randomisation.minimisation, in whole numbers, and tested against it.
+CREATE FUNCTION sealed.minimised_place(p_parameters jsonb, p_counts jsonb, p_draw bigint)
+RETURNS integer
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_arms integer := jsonb_array_length(p_parameters->'equal_arms');
+    v_a numeric := p_parameters->'probability'->0;
+    v_b numeric := p_parameters->'probability'->1;
+    v_imbalances numeric[] := '{}';
+    v_imbalance numeric;
+    v_row numeric[];
+    v_factor record;
+    v_smallest numeric;
+    v_tied numeric;
+    v_total numeric;
+    v_reached numeric := 0;
+BEGIN
+    FOR v_candidate IN 1..v_arms LOOP
+        v_imbalance := 0;
+        FOR v_factor IN
+            SELECT f.e->>'code' AS code, (f.e->>'weight')::numeric AS weight
+              FROM jsonb_array_elements(p_parameters->'factors') AS f(e)
+        LOOP
+            SELECT array_agg(c.n::numeric + (c.place = v_candidate)::integer ORDER BY c.place)
+              INTO v_row
+              FROM jsonb_array_elements_text(p_counts->v_factor.code)
+                   WITH ORDINALITY AS c(n, place);
+            v_imbalance := v_imbalance + v_factor.weight * (
+                SELECT CASE p_parameters->>'imbalance'
+                       WHEN 'range' THEN max(x) - min(x)
+                       ELSE v_arms * sum(x * x) - sum(x) * sum(x) END
+                  FROM unnest(v_row) AS x);
+        END LOOP;
+        v_imbalances := v_imbalances || v_imbalance;
+    END LOOP;
+    SELECT min(g), count(*) FILTER (WHERE g = s.smallest) INTO v_smallest, v_tied
+      FROM unnest(v_imbalances) AS g,
+           (SELECT min(x) AS smallest FROM unnest(v_imbalances) AS x) AS s;
+    v_total := v_b * (v_arms - 1) * v_tied;
+    FOR v_candidate IN 1..v_arms LOOP
+        v_reached := v_reached + CASE
+            WHEN v_imbalances[v_candidate] = v_smallest
+            THEN v_a * (v_arms - 1) + (v_b - v_a) * (v_tied - 1)
+            ELSE (v_b - v_a) * v_tied END;
+        IF p_draw * v_total < v_reached * 4294967296 THEN
+            RETURN v_candidate;
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION 'the weights add up to their total';
+END $$;
+
+-- How many subjects of a trial went to each equal arm, by factor, among those who share a level
+-- with the new one. All lists count: an extension goes on from the lists before it.
+CREATE FUNCTION sealed.counts(p_trial uuid, p_parameters jsonb, p_levels jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_object_agg(f.e->>'code', (
+        SELECT jsonb_agg(coalesce(t.n, 0) ORDER BY j.place)
+          FROM generate_series(1, jsonb_array_length(p_parameters->'equal_arms')) AS j(place)
+          LEFT JOIN (
+                SELECT s.place, count(*) AS n FROM sealed.slot s
+                  JOIN sealed.list l ON l.id = s.list_id AND l.trial_id = p_trial
+                 WHERE s.place IS NOT NULL
+                   AND s.levels->(f.e->>'code') = p_levels->(f.e->>'code')
+                 GROUP BY s.place) AS t ON t.place = j.place))
+      FROM jsonb_array_elements(p_parameters->'factors') AS f(e)
+$$;
+
+-- Take the next slot of a live list, under the lock of its stratum's head; a minimised trial has
+-- one head for all. An extension gives none while an earlier list of the trial still has one.
+DROP FUNCTION sealed.take_slot(uuid, text);
+CREATE FUNCTION sealed.take_slot(p_list uuid, p_stratum text, p_levels jsonb) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_list sealed.list;
+    v_stratum text := p_stratum;
+    v_position integer;
+    v_slot sealed.slot;
+    v_parameters jsonb;
+BEGIN
+    SELECT * INTO v_list FROM sealed.list WHERE id = p_list AND state = 'live';
+    IF v_list.method = 'minimisation' THEN
+        v_stratum := '';
+        v_parameters := v_list.parameters::jsonb;
+        IF NOT p_levels ?& ARRAY(
+            SELECT f.e->>'code' FROM jsonb_array_elements(v_parameters->'factors') AS f(e))
+        THEN
+            RAISE EXCEPTION 'a factor has no level';
+        END IF;
+    END IF;
+    IF EXISTS (
+        SELECT FROM sealed.list l JOIN sealed.head h ON h.list_id = l.id
+         WHERE l.trial_id = v_list.trial_id AND l.state = 'live' AND l.number < v_list.number
+           AND h.stratum = v_stratum AND h.taken < h.size)
+    THEN
+        RETURN NULL;
+    END IF;
+    UPDATE sealed.head SET taken = taken + 1
+     WHERE list_id = v_list.id AND stratum = v_stratum AND taken < size
+    RETURNING taken INTO v_position;
+    SELECT * INTO v_slot FROM sealed.slot
+     WHERE list_id = v_list.id AND stratum = v_stratum AND position = v_position;
+    IF v_list.method = 'minimisation' AND v_slot.id IS NOT NULL THEN
+        v_slot.place := sealed.minimised_place(
+            v_parameters, sealed.counts(v_list.trial_id, v_parameters, p_levels), v_slot.draw);
+        UPDATE sealed.slot
+           SET levels = p_levels, place = v_slot.place,
+               arm = v_parameters->'equal_arms'->>(v_slot.place - 1)
+         WHERE id = v_slot.id;
+    END IF;
+    RETURN v_slot.id;
+END $$;
+
+CREATE FUNCTION sealed.draft_entries(p_access uuid, p_list uuid)
+RETURNS TABLE (stratum text, arm text, draw bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_trial uuid := sealed.use_access(p_access, 'check dry run');
+BEGIN
+    RETURN QUERY
+    SELECT s.stratum, s.arm, s.draw FROM sealed.slot s
+      JOIN sealed.list l ON l.id = s.list_id AND l.trial_id = v_trial AND l.state = 'draft'
+     WHERE l.id = p_list
+     ORDER BY s.stratum COLLATE "C", s.position;
+END $$;
+
+CREATE FUNCTION sealed.lists_to_verify(p_access uuid) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_trial uuid := sealed.use_access(p_access, 'verify randomisation');
+BEGIN
+    RETURN coalesce((
+        SELECT jsonb_agg(
+            to_jsonb(l) || jsonb_build_object(
+                'taken', (SELECT jsonb_object_agg(h.stratum, h.taken) FROM sealed.head h
+                           WHERE h.list_id = l.id),
+                'slots', (SELECT jsonb_agg(to_jsonb(s) - 'list_id'
+                                           ORDER BY s.stratum COLLATE "C", s.position)
+                            FROM sealed.slot s WHERE s.list_id = l.id))
+            ORDER BY l.number)
+          FROM sealed.list l WHERE l.trial_id = v_trial AND l.state = 'live'), '[]');
+END $$;
+
+CREATE OR REPLACE FUNCTION sealed.open_access(
+    p_trial uuid, p_person integer, p_purpose text, p_detail text)
+RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_id uuid := gen_random_uuid();
+    v_role text;
+BEGIN
+    SELECT r.role INTO v_role
+      FROM public.trials_roleassignment r
+      JOIN public.trials_user u ON u.id = r.user_id AND u.is_active
+     WHERE r.user_id = p_person AND r.trial_id = p_trial AND r.site_id IS NULL
+       AND r.starts_at <= clock_timestamp()
+       AND (r.ends_at IS NULL OR r.ends_at > clock_timestamp())
+       AND (r.role, p_purpose) IN (
+            ('unblinded_statistician', 'report by arm'),
+            ('unblinded_statistician', 'load randomisation list'),
+            ('unblinded_statistician', 'check dry run'),
+            ('unblinded_statistician', 'verify randomisation'),
+            ('committee_member', 'report by arm'),
+            ('unblinded_supplier', 'load kit contents'))
+     LIMIT 1;
+    IF v_role IS NULL THEN
+        RAISE EXCEPTION 'no role in force allows this purpose' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO public.trials_sealedaccess
+        (id, trial_id, person_id, role, purpose, detail, opened_at, transaction)
+    VALUES (v_id, p_trial, p_person, v_role, p_purpose, p_detail, clock_timestamp(),
+            pg_current_xact_id()::text::bigint);
+    RETURN v_id;
+END $$;

@@ -1,0 +1,257 @@
+"""A randomisation list from draft to use: made by one, checked and approved by two, then live."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from events.outbox import publish
+from events.outcomes import Reason
+from trials import sealed
+from trials.errors import ApprovalRefused, ListRefused
+from trials.events import (
+    RandomisationListApproved,
+    RandomisationListDrafted,
+    RandomisationListLive,
+    RandomisationListWithdrawn,
+)
+from trials.models import ListApproval, RandomisationList, Trial, User
+from trials.permissions import Permission, authorise
+from trials.rules.dry_run import DryRun, dry_run_of
+from trials.rules.list_parameters import parameters_of
+from trials.rules.randomisation import list_problems
+from trials.services.unblinding import open_blind
+
+
+APPROVALS_NEEDED = 2
+MADE_ELSEWHERE = "made elsewhere"
+
+State = RandomisationList.State
+
+
+def load_list(
+    *,
+    trial_id: uuid.UUID,
+    made_for: str,
+    entries: Sequence[tuple[str, str]],
+    reason: str,
+    by: User,
+    at: datetime,
+) -> RandomisationList:
+    """Store a list made elsewhere as a draft, sealed. It is good for nothing until approved.
+
+    ``made_for`` is the trial's code as the list itself says it. ``entries`` are (stratum, arm) in
+    the order of allocation within each stratum. The next list of a trial that has a live one is
+    its extension. The sealed part is written first, over its own log-in; without the row that
+    names it here it is never used.
+
+    Publishes ``RandomisationListDrafted``. Raises ``ListRefused`` with every problem.
+    """
+    trial = _trial_to_draft_for(trial_id, by)
+    reasons = list_problems(entries, trial.protocol)
+    if made_for != trial.code:
+        text = f"The list was made for {made_for}, not for {trial.code}."
+        reasons = (Reason("other_trial", text), *reasons)
+    return _draft(
+        trial,
+        [(stratum, arm, None) for stratum, arm in entries],
+        reasons,
+        seed="",
+        generator=MADE_ELSEWHERE,
+        origin=RandomisationList.Origin.LOADED,
+        reason=reason,
+        by=by,
+        at=at,
+    )
+
+
+def _trial_to_draft_for(trial_id: uuid.UUID, by: User) -> Trial:
+    """Return the trial, after asking: whoever may not draft hears nothing of what there is."""
+    trial = Trial.objects.visible_to(by).get(pk=trial_id)
+    with transaction.atomic():
+        authorise(by, Permission.LOAD_LIST, trial=trial)
+    return trial
+
+
+def _draft(
+    trial: Trial, entries: Sequence[tuple[str, str, int | None]], reasons: tuple[Reason, ...], *,
+    seed: str, generator: str, origin: str, reason: str, by: User, at: datetime,
+) -> RandomisationList:  # fmt: skip
+    """Refuse, or look behind the blind once to store the sealed part, then the visible one."""
+    if not reason.strip():
+        reasons += (Reason("reason_missing", "Say where the list comes from and what it is for."),)
+    if RandomisationList.objects.filter(trial=trial, state=State.DRAFT).exists():
+        text = f"{trial.code} has a draft already: approve or withdraw it first."
+        reasons += (Reason("draft_exists", text),)
+    if reasons:
+        raise ListRefused(*reasons)
+    number = trial.randomisation_lists.live().count() + 1
+    access = open_blind(
+        trial=trial,
+        by=by,
+        permission=Permission.LOAD_LIST,
+        purpose="load randomisation list",
+        detail=f"list {number}: {reason}",
+    )
+    draft = RandomisationList(
+        trial=trial,
+        number=number,
+        origin=origin,
+        method=trial.protocol.randomisation.method,
+        generator=generator,
+        entries=len(entries),
+        protocol_version=trial.current_version,
+        reason=reason,
+        made_by=by,
+        made_at=at,
+    )
+    try:
+        draft.digest = sealed.store_list(
+            access,
+            draft.pk,
+            number=number,
+            method=draft.method,
+            generator=generator,
+            seed=seed,
+            parameters=parameters_of(trial.protocol),
+            entries=entries,
+        )
+    except IntegrityError as error:
+        text = "Another list of this trial was generated from this seed: give a new one."
+        raise ListRefused(Reason("seed_used", text)) from error
+    try:
+        return _keep(draft, by=by, at=at)
+    except IntegrityError as error:
+        text = f"A list of {trial.code} was drafted at the same moment."
+        raise ListRefused(Reason("draft_exists", text)) from error
+
+
+@transaction.atomic
+def _keep(draft: RandomisationList, *, by: User, at: datetime) -> RandomisationList:
+    authorise(by, Permission.LOAD_LIST, trial=draft.trial, reason=draft.reason)
+    draft.save(force_insert=True)
+    publish(
+        RandomisationListDrafted(
+            stream=draft.trial.code,
+            list_id=draft.pk,
+            number=draft.number,
+            origin=draft.origin,
+            digest=draft.digest,
+        ),
+        at=at,
+    )
+    return draft
+
+
+def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
+    """Return what a draft would do: order, counts, ratio, blocks, strata. For approvers alone.
+
+    The look is written to the access log and committed before anything is read. Publishes
+    ``BlindOpened``. Raises ``ApprovalRefused`` if the list is no draft (any more).
+    """
+    found = RandomisationList.objects.visible_to(by).select_related("trial").get(pk=list_id)
+    with transaction.atomic():
+        authorise(by, Permission.APPROVE_LIST, trial=found.trial)
+    if found.state != State.DRAFT:
+        raise ApprovalRefused(_not_a_draft(found))
+    access = open_blind(
+        trial=found.trial,
+        by=by,
+        permission=Permission.APPROVE_LIST,
+        purpose="check dry run",
+        detail=f"list {found.number}, digest {found.digest[:12]}",
+    )
+    entries = sealed.draft_entries(access, found.pk)
+    return dry_run_of(entries, found.protocol_version.protocol, digest=found.digest)
+
+
+@transaction.atomic
+def approve_list(*, list_id: uuid.UUID, digest: str, by: User, at: datetime) -> RandomisationList:
+    """Say yes to a draft by the digest its dry run shows; the second person's yes makes it live.
+
+    Whoever made the list may be one of the two. PostgreSQL counts the approvals once more, and a
+    list goes live there or nowhere. Its digest is then published as a commitment.
+
+    Publishes ``RandomisationListApproved``, and at the second one ``RandomisationListLive``.
+    Raises ``ApprovalRefused`` with every reason, and changes nothing.
+    """
+    found = _locked(list_id, by)
+    authorise(by, Permission.APPROVE_LIST, trial=found.trial, reason=f"list {found.number}")
+    reasons = [] if found.state == State.DRAFT else [_not_a_draft(found)]
+    if digest.strip().lower() != found.digest:
+        text = "This is not the digest of the list: look at its dry run again."
+        reasons.append(Reason("digest_differs", text))
+    if found.approvals.filter(approved_by=by).exists():
+        text = "You have approved this list already: a second person has to."
+        reasons.append(Reason("same_person", text))
+    if reasons:
+        raise ApprovalRefused(*reasons)
+    ListApproval.objects.create(list=found, digest=found.digest, approved_by=by, approved_at=at)
+    given = found.approvals.count()
+    publish(
+        RandomisationListApproved(
+            stream=found.trial.code,
+            list_id=found.pk,
+            number=found.number,
+            digest=found.digest,
+            approvals=given,
+        ),
+        at=at,
+    )
+    if given >= APPROVALS_NEEDED:
+        _go_live(found, at=at)
+    return found
+
+
+def _go_live(found: RandomisationList, *, at: datetime) -> None:
+    if not sealed.go_live(found.pk):
+        text = "The sealed list is not the one that was approved: withdraw this draft."
+        raise ApprovalRefused(Reason("sealed_part_differs", text))
+    found.state, found.live_at = State.LIVE, at
+    found.save(update_fields=["state", "live_at"])
+    publish(
+        RandomisationListLive(
+            stream=found.trial.code,
+            list_id=found.pk,
+            number=found.number,
+            digest=found.digest,
+            generator=found.generator,
+        ),
+        at=at,
+    )
+
+
+@transaction.atomic
+def withdraw_list(*, list_id: uuid.UUID, reason: str, by: User, at: datetime) -> RandomisationList:
+    """Set a draft aside for good, with the reason. A live list is never withdrawn.
+
+    Publishes ``RandomisationListWithdrawn``. Raises ``ApprovalRefused`` with every reason.
+    """
+    found = _locked(list_id, by)
+    authorise(by, Permission.LOAD_LIST, trial=found.trial, reason=reason)
+    reasons = [] if found.state == State.DRAFT else [_not_a_draft(found)]
+    if not reason.strip():
+        reasons.append(Reason("reason_missing", "Say why the draft is withdrawn."))
+    if reasons:
+        raise ApprovalRefused(*reasons)
+    found.state, found.withdrawn_by, found.withdrawn_at = State.WITHDRAWN, by, at
+    found.withdrawn_because = reason
+    found.save()
+    publish(
+        RandomisationListWithdrawn(
+            stream=found.trial.code, list_id=found.pk, number=found.number, digest=found.digest
+        ),
+        at=at,
+    )
+    return found
+
+
+def _locked(list_id: uuid.UUID, by: User) -> RandomisationList:
+    """Return a list the user may know of, under lock: two approvals run one after the other."""
+    rows = RandomisationList.objects.visible_to(by).select_for_update(of=("self",))
+    return rows.select_related("trial").get(pk=list_id)
+
+
+def _not_a_draft(found: RandomisationList) -> Reason:
+    return Reason("not_a_draft", f"List {found.number} is {found.state}, not a draft.")
