@@ -23,6 +23,11 @@ class ListExhausted(Refused):
     title = "No place is left on the randomisation list"
 
 
+class StratumRefused(Refused):
+    code = "stratum_refused"
+    title = "The stratum is not one of the protocol"
+
+
 class DayRefused(Refused):
     code = "day_refused"
     title = "The day is not possible"

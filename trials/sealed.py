@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection, connections
 
-from trials.rules.commitment import Entry
+from trials.rules.randomisation import Entry
 
 
 def take_slot(list_id: UUID, stratum: str, levels: Mapping[str, str]) -> UUID | None:
@@ -72,7 +72,7 @@ def draft_entries(access_id: UUID, list_id: UUID) -> tuple[Entry, ...]:
     with connections["sealed"].cursor() as cursor:
         query = "SELECT stratum, coalesce(arm, ''), draw FROM sealed.draft_entries(%s, %s)"
         cursor.execute(query, [access_id, list_id])
-        return tuple(cursor.fetchall())
+        return tuple(Entry(*row) for row in cursor.fetchall())
 
 
 def lists_to_verify(access_id: UUID) -> list[dict[str, Any]]:

@@ -387,7 +387,7 @@ def test_a_truncated_plan_keeps_the_order_of_the_list(plan):
 def test_totals_count_every_request(plan):
     sent = sum(1 for subject in plan.subjects for _ in subject.every_step())
 
-    assert sum(plan.totals().values()) == sent + 1 + len({kit.site for kit in plan.kits})
+    assert sum(plan.totals().values()) == sent + 3 + len({kit.site for kit in plan.kits})
 
 
 # --- figures ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A randomisation list from draft to use."""
 
+from fractions import Fraction
 from functools import partial
 
 import pytest
@@ -14,7 +15,8 @@ from trials.errors import ApprovalRefused, ListExhausted, ListRefused
 from trials.models import Allocation, ListApproval, RandomisationList, SealedAccess
 from trials.permissions import Role
 from trials.rules.commitment import Contents, digest_of
-from trials.services.lists import approve_list, dry_run, load_list, withdraw_list
+from trials.rules.randomisation import Entry, design_of, generate
+from trials.services.lists import approve_list, dry_run, generate_list, load_list, withdraw_list
 from trials.services.randomisation import allocate
 from trials.services.setup import give_role
 
@@ -92,7 +94,7 @@ def test_the_digest_is_the_hash_of_what_the_rule_says(study):
         draft.pk,
     )[0]
 
-    entries = tuple((stratum, arm, None) for stratum, arm in ENTRIES)
+    entries = tuple(Entry(stratum, arm) for stratum, arm in ENTRIES)
     found = Contents(
         str(draft.pk), str(study.trial.pk), number, method, generator, seed, parameters, salt,
         entries,
@@ -109,7 +111,7 @@ def test_the_digest_is_salted_so_that_the_same_list_cannot_be_recognised(study):
 @pytest.mark.parametrize(
     ("how", "code"),
     [
-        ({"entries": ENTRIES[:-10]}, "list_short"),
+        ({"entries": ENTRIES * 2}, "list_long"),
         ({"entries": []}, "list_empty"),
         ({"entries": [("H", "X"), *ENTRIES]}, "unknown_arm"),
         ({"made_for": "CLLM2"}, "other_trial"),
@@ -163,6 +165,67 @@ def test_a_statistician_of_another_trial_finds_no_list(study):
         dry_run(list_id=draft.pk, by=stranger)
 
 
+# --- A list generated here --------------------------------------------------------------------
+
+SEED = "0123456789abcdef"
+
+
+def generated(study, *, seed="", length=None, by=None, reason="an extension"):
+    return generate_list(
+        trial_id=study.trial.pk, seed=seed, length=length, reason=reason,
+        by=by or study.statistician, at=NOW,
+    )  # fmt: skip
+
+
+def test_a_generated_list_is_what_the_named_generator_makes_of_the_seed(study):
+    draft = generated(study, seed=SEED)
+
+    held = ask(
+        "SELECT stratum, arm FROM sealed.slot WHERE list_id = %s ORDER BY stratum, position",
+        draft.pk,
+    )
+    expected = generate(design_of(study.trial.protocol), seed=SEED)
+    assert [(entry.stratum, entry.arm) for entry in expected] == held
+    assert (draft.origin, draft.generator) == ("generated", "vigil-sha256-ctr-v1")
+    assert column("SELECT seed FROM sealed.list WHERE id = %s", draft.pk) == [SEED]
+
+
+def test_without_a_seed_the_system_draws_a_long_one_and_shows_it_to_nobody(study):
+    draft = generated(study, length=10)
+
+    seed = column("SELECT seed FROM sealed.list WHERE id = %s", draft.pk)[0]
+    assert len(seed) == 64
+    assert draft.entries == 24
+    assert all(seed not in rows for rows in contents("public").values())
+
+
+@pytest.mark.parametrize(("seed", "code"), [(SEED[:-1], "seed_short"), ("x", "seed_short")])
+def test_a_seed_that_could_be_guessed_is_refused(study, seed, code):
+    assert reasons_of(partial(generated, study, seed=seed)) == {code}
+
+
+def test_a_seed_serves_one_list_of_a_trial(study):
+    withdraw(generated(study, seed=SEED), study.statistician)
+
+    with pytest.raises(ListRefused) as refusal:
+        generated(study, seed=SEED)
+
+    assert [reason.code for reason in refusal.value.reasons] == ["seed_used"]
+    assert RandomisationList.objects.filter(state=State.DRAFT).count() == 0
+
+
+def test_a_list_longer_than_the_plan_is_refused(study):
+    assert generated(study, length=200).entries == 402
+
+    withdraw(RandomisationList.objects.get(state=State.DRAFT), study.statistician)
+    assert "list_long" in reasons_of(partial(generated, study, length=203))
+
+
+def test_nobody_else_generates_a_list(study):
+    with pytest.raises(PermissionDenied):
+        generated(study, by=study.people[Role.SPONSOR_ADMINISTRATOR])
+
+
 # --- The dry run ------------------------------------------------------------------------------
 
 
@@ -172,10 +235,12 @@ def test_the_dry_run_shows_order_counts_ratio_blocks_and_strata(study):
     report = dry_run(list_id=draft.pk, by=study.second_statistician)
 
     high = report.strata[0]
-    assert (report.digest, report.ratio) == (draft.digest, {"L": 2, "P": 1})
-    assert [run.stratum for run in report.strata] == ["H", "I"]
-    assert (high.places, high.counts) == (102, {"L": 68, "P": 34})
-    assert (high.block_sizes, high.open_places, high.longest_run) == ({3: 34}, 0, 2)
+    assert report.digest == draft.digest
+    assert [run.holds.stratum for run in report.strata] == ["H", "I"]
+    assert (high.holds.places, high.holds.by_arm) == (102, {"L": 68, "P": 34})
+    assert high.holds.ratio == {"L": 2, "P": 1}
+    assert (high.holds.whole_blocks, high.holds.open_places, high.longest_run) == ((34, 34), 0, 2)
+    assert report.guesses.best.right == Fraction(7, 9)
     assert high.arms[:6] == ("L", "P", "L", "L", "P", "L")
     assert (report.counts, report.places) == ({"L": 136, "P": 68}, 204)
 

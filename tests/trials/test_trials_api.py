@@ -2,13 +2,12 @@
 
 import pytest
 
-from events.models import OutboxEvent
 from events.tasks import drain
 from tests.factories import Study
-from tests.interface import LIST, Caller, caller_for, reasons_of, token_of
+from tests.interface import LIST, caller_for, reasons_of
 from tests.marks import on_postgres
-from tests.postgres import ask, at_once, contents
-from trials.models import RandomisationList, SealedAccess, Trial
+from tests.postgres import contents
+from trials.models import Trial
 from trials.permissions import Role
 
 
@@ -19,13 +18,6 @@ pytestmark = on_postgres
 def study(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path
     return Study(conduct=Trial.Conduct.REPLAY, kits=0)
-
-
-@pytest.fixture
-def without_list(study):
-    """The study before its list was loaded, as only the owner could make it."""
-    ask("TRUNCATE trials_randomisationlist, trials_randomisationlisthistory CASCADE")
-    return study
 
 
 def test_everybody_sees_the_trials_of_their_roles_and_the_sites_they_may_read(study):
@@ -41,63 +33,99 @@ def test_everybody_sees_the_trials_of_their_roles_and_the_sites_they_may_read(st
     assert everywhere == ["DE-01", "DE-02"]
 
 
-def test_the_list_is_loaded_once_and_nothing_of_it_comes_back(without_list):
-    statistician = caller_for(without_list.statistician)
-    looks = SealedAccess.objects.count()
-
-    answer = statistician.post("/randomisation-lists", LIST, key="list")
-    again = statistician.post("/randomisation-lists", LIST, key="list")
-    second = statistician.post("/randomisation-lists", LIST)
-
-    assert (answer.status_code, again.status_code, second.status_code) == (201, 201, 409)
-    assert again.content == answer.content
-    assert set(answer.json()) == {"id", "trial", "digest", "entries", "loaded_at"}
-    assert answer.json()["entries"] == 204
-    assert reasons_of(second) == {("", "list_exists")}
-    assert RandomisationList.objects.count() == 1
-    assert SealedAccess.objects.count() == looks + 1
-    assert OutboxEvent.objects.filter(type="trials.RandomisationListLoaded").count() == 2
+PUBLISHED = {
+    "id", "trial", "number", "state", "origin", "generator", "digest", "made_by", "made_at",
+    "approvals", "live_at",
+}  # fmt: skip
 
 
-def test_two_lists_at_the_same_moment_one_is_put_to_use(without_list):
-    token = token_of(without_list.statistician)
+def test_a_list_goes_from_draft_to_live_by_two_people_and_nothing_of_it_comes_back(study):
+    first, second = caller_for(study.statistician), caller_for(study.second_statistician)
 
-    answers = at_once(*[lambda: Caller(token).post("/randomisation-lists", LIST)] * 2)
+    draft = first.post("/randomisation-lists", LIST, key="list")
+    again = first.post("/randomisation-lists", LIST, key="list")
+    path = f"/randomisation-lists/{draft.json()['id']}"
+    shown = second.get(f"{path}/dry-run")
+    yes = {"digest": shown.json()["digest"]}
+    answers = [one.post(f"{path}/approvals", yes) for one in (first, first, second)]
 
-    assert sorted(answer.status_code for answer in answers) == [201, 409]
-    assert RandomisationList.objects.count() == 1
-
-
-@pytest.mark.parametrize(
-    ("role", "status"),
-    [
-        (Role.SITE_SYSTEM, 403),
-        (Role.UNBLINDED_SUPPLIER, 403),
-        (Role.SPONSOR_ADMINISTRATOR, 403),
-        (Role.COMMITTEE_MEMBER, 403),
-    ],
-)
-def test_nobody_else_loads_a_list(without_list, role, status):
-    caller = caller_for(without_list.people[role])
-    before = contents()
-
-    answer = caller.post("/randomisation-lists", LIST)
-
-    assert answer.status_code == status
-    assert reasons_of(answer) == {("", "not_your_role")}
-    assert contents() == before
+    assert (draft.status_code, again.status_code, shown.status_code) == (201, 201, 200)
+    assert again.content == draft.content
+    assert set(draft.json()) == PUBLISHED
+    assert [answer.status_code for answer in answers] == [201, 409, 201]
+    assert reasons_of(answers[1]) == {("", "same_person")}
+    assert answers[2].json()["state"] == "live"
+    assert [one["approved_by"] for one in answers[2].json()["approvals"]] == [
+        "unblinded_statistician", "second",
+    ]  # fmt: skip
 
 
-def test_a_list_that_breaks_the_protocol_is_refused_with_every_reason(without_list):
-    statistician = caller_for(without_list.statistician)
+def test_the_commitment_of_a_live_list_is_open_to_everybody_of_the_trial(study):
+    caller_for(study.statistician).post("/randomisation-lists", LIST)
+
+    for role in Role:
+        [shown] = caller_for(study.people[role]).get("/randomisation-lists").json()["results"][:1]
+        assert (shown["digest"], shown["state"]) == (study.list.digest, "live")
+    blinded = caller_for(study.coordinator).get("/randomisation-lists").json()["results"]
+    assert [one["number"] for one in blinded] == [1]
+
+
+def test_a_generated_list_answers_with_its_digest_and_not_with_its_seed(study):
+    statistician = caller_for(study.statistician)
+    body = {"trial": "CLLM1", "seed": "0123456789abcdef", "reason": "an extension"}
+
+    answer = statistician.post("/generated-randomisation-lists", body)
+    drawn = statistician.post(
+        "/generated-randomisation-lists", {"trial": "CLLM1", "reason": "another"}
+    )
+
+    assert answer.status_code == 201
+    assert set(answer.json()) == PUBLISHED
+    assert reasons_of(drawn) == {("", "draft_exists")}
+
+
+def test_a_withdrawn_draft_says_why_and_a_dry_run_is_then_refused(study):
+    statistician = caller_for(study.statistician)
+    path = f"/randomisation-lists/{statistician.post('/randomisation-lists', LIST).json()['id']}"
+
+    answer = statistician.post(f"{path}/withdrawals", {"reason": "wrong table"})
+    shown = statistician.get(f"{path}/dry-run")
+
+    assert (answer.status_code, answer.json()["state"]) == (201, "withdrawn")
+    assert (shown.status_code, reasons_of(shown)) == (409, {("", "not_a_draft")})
+
+
+def test_nobody_else_drafts_looks_approves_or_withdraws(study):
+    drafted = caller_for(study.statistician).post("/randomisation-lists", LIST).json()
+    path = f"/randomisation-lists/{drafted['id']}"
+    generate = {"trial": "CLLM1", "reason": "mine"}
+
+    for role in set(Role) - {Role.UNBLINDED_STATISTICIAN}:
+        caller = caller_for(study.people[role])
+        before = contents("sealed")
+        answers = [
+            caller.post("/randomisation-lists", LIST),
+            caller.post("/generated-randomisation-lists", generate),
+            caller.get(f"{path}/dry-run"),
+            caller.post(f"{path}/approvals", {"digest": drafted["digest"]}),
+            caller.post(f"{path}/withdrawals", {"reason": "not mine"}),
+        ]
+        assert [answer.status_code for answer in answers] == [403, 403, 404, 404, 404]
+        assert contents("sealed") == before
+
+
+def test_a_list_that_breaks_the_protocol_is_refused_with_every_reason(study):
+    statistician = caller_for(study.statistician)
     entries = [{"stratum": "H", "arm": "X"}, {"stratum": "Z", "arm": "L"}]
     sealed = contents("sealed")
 
-    answer = statistician.post("/randomisation-lists", {**LIST, "entries": entries})
+    answer = statistician.post(
+        "/randomisation-lists", {**LIST, "made_for": "CLLM9", "entries": entries}
+    )
 
     assert answer.status_code == 409
     assert {code for _, code in reasons_of(answer)} == {
-        "unknown_arm", "unknown_stratum", "stratum_missing", "list_short",
+        "unknown_arm", "unknown_stratum", "other_trial",
     }  # fmt: skip
     assert contents("sealed") == sealed
 

@@ -20,8 +20,14 @@ from trials.api.access import trial_for
 from trials.api.authentication import acting_user
 from trials.models import RandomisationList
 from trials.permissions import Permission
-from trials.rules.dry_run import DryRun
-from trials.services.lists import approve_list, dry_run, load_list, withdraw_list
+from trials.rules.dry_run import DryRun, StratumRun
+from trials.services.lists import (
+    approve_list,
+    dry_run,
+    generate_list,
+    load_list,
+    withdraw_list,
+)
 
 
 MOST_ENTRIES = 10_000
@@ -44,6 +50,26 @@ class RandomisationListIn(Shape):
         if len(value) > MOST_ENTRIES:
             raise serializers.ValidationError(f"At most {MOST_ENTRIES} entries.")
         return value
+
+
+class GeneratedListIn(Shape):
+    trial = serializers.CharField(max_length=40)
+    seed = serializers.CharField(
+        max_length=200,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="16 characters or more; drawn by the system if missing. It is kept sealed.",
+    )
+    length = serializers.IntegerField(
+        min_value=1,
+        max_value=MOST_ENTRIES,
+        required=False,
+        default=None,
+        allow_null=True,
+        help_text="Places of each stratum, or draws in a minimisation; the protocol's if missing.",
+    )
+    reason = serializers.CharField(max_length=2000)
 
 
 class ApprovalOut(Shape):
@@ -105,6 +131,24 @@ class RandomisationLists(generics.ListAPIView[RandomisationList]):
         return recorded(request, act)
 
 
+class GeneratedLists(APIView):
+    """Lists generated here from a seed, by the protocol's design."""
+
+    @extend_schema(request=GeneratedListIn, responses={201: RandomisationListOut})
+    def post(self, request: Request) -> HttpResponse:
+        """Generate a list, as a draft. Neither the seed nor the contents are returned."""
+        body = valid(GeneratedListIn, request)
+
+        def act() -> Any:
+            trial = trial_for(acting_user(request), body.pop("trial"), Permission.LOAD_LIST)
+            stored = generate_list(
+                trial_id=trial.pk, by=acting_user(request), at=timezone.now(), **body
+            )
+            return RandomisationListOut(stored).data
+
+        return recorded(request, act)
+
+
 class ListApprovals(APIView):
     """Approvals of a draft. The second person's makes it live."""
 
@@ -157,9 +201,31 @@ def whole(lists: QuerySet[RandomisationList]) -> QuerySet[RandomisationList]:
 
 
 def as_json(report: DryRun) -> dict[str, Any]:
-    """Return a dry run's fields, with what it computes from them."""
-    told = dataclasses.asdict(report)
-    told["places"] = report.places
-    for run, shown in zip(report.strata, told["strata"], strict=True):
-        shown["block_sizes"] = {str(size): n for size, n in run.block_sizes.items()}
-    return told
+    """Return a dry run as plain values; a minimisation has draws in place of strata."""
+    rates = {"blind": report.guesses.blind, "best": report.guesses.best.right}
+    if report.guesses.unaware:
+        rates["unaware_of_sizes"] = report.guesses.unaware.right
+    return {
+        "digest": report.digest,
+        "method": report.design.method,
+        "ratio": {arm.code: arm.ratio for arm in report.design.arms},
+        "places": report.places,
+        "counts": report.counts,
+        "strata": [_stratum(run) for run in report.strata],
+        "draws": list(report.draws),
+        "guess_rate": {name: round(float(rate), 4) for name, rate in rates.items()},
+        "problems": [dataclasses.asdict(problem) for problem in report.problems],
+    }
+
+
+def _stratum(run: StratumRun) -> dict[str, Any]:
+    return {
+        "stratum": run.holds.stratum,
+        "label": run.label,
+        "places": run.holds.places,
+        "counts": dict(run.holds.by_arm),
+        "whole_blocks": run.holds.whole_blocks,
+        "open_places": run.holds.open_places,
+        "longest_run": run.longest_run,
+        "arms": list(run.arms),
+    }

@@ -3,6 +3,7 @@ from django.urls import path
 from trials.api.clients import ClientEnds, ClientRenewals, Clients, LockEnds, LogIns
 from trials.api.feed import EventFeed
 from trials.api.randomisation import (
+    GeneratedLists,
     ListApprovals,
     ListDryRun,
     ListWithdrawals,
@@ -23,6 +24,7 @@ urlpatterns = [
     path("log-ins", LogIns.as_view(), name="log-ins"),
     path("lock-ends", LockEnds.as_view(), name="lock-ends"),
     path("randomisation-lists", RandomisationLists.as_view(), name="randomisation-lists"),
+    path("generated-randomisation-lists", GeneratedLists.as_view(), name="generated-lists"),
     path(f"{_LIST}/dry-run", ListDryRun.as_view(), name="list-dry-run"),
     path(f"{_LIST}/approvals", ListApprovals.as_view(), name="list-approvals"),
     path(f"{_LIST}/withdrawals", ListWithdrawals.as_view(), name="list-withdrawals"),

@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-
-Entry = tuple[str, str, int | None]
-"""One place: stratum and arm, or in a minimisation no arm and a draw."""
+from trials.rules.randomisation import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,32 +5,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from events.outcomes import Reason
-from trials.rules.commitment import Entry
 from trials.rules.protocol import Protocol
-from trials.rules.randomisation import list_problems
+from trials.rules.randomisation import (
+    Design,
+    Entry,
+    GuessRate,
+    Structure,
+    design_of,
+    guess_rate,
+    list_problems,
+    structure,
+)
+
+
+# An extension may be for one stratum alone and as short as is wanted.
+NOT_ASKED_OF_AN_EXTENSION = {"list_short", "stratum_missing"}
 
 
 @dataclass(frozen=True, slots=True)
 class StratumRun:
-    """One stratum of a draft. ``arms`` are in the order of allocation, ``blocks`` the sizes found.
+    """One stratum of a draft: what it holds, and its arms in the order of allocation."""
 
-    A block is the fewest places in a row, after the last block, that hold the protocol's ratio;
-    ``open_places`` come after the last one. ``counts`` has every arm of the protocol.
-    """
-
-    stratum: str
     label: str
-    places: int
-    counts: dict[str, int]
-    blocks: tuple[int, ...]
-    open_places: int
+    holds: Structure
     longest_run: int
     arms: tuple[str, ...]
-
-    @property
-    def block_sizes(self) -> dict[int, int]:
-        """How many blocks there are of each size."""
-        return dict(sorted(Counter(self.blocks).items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,63 +37,49 @@ class DryRun:
     """The report two people approve. ``draws`` is filled for a minimisation, which has no arms."""
 
     digest: str
-    method: str
-    ratio: dict[str, int]
+    design: Design
     strata: tuple[StratumRun, ...]
     counts: dict[str, int]
     draws: tuple[int, ...]
+    guesses: GuessRate
     problems: tuple[Reason, ...]
 
     @property
     def places(self) -> int:
-        return sum(run.places for run in self.strata) or len(self.draws)
+        return sum(self.counts.values()) + len(self.draws)
 
 
-def dry_run_of(entries: Sequence[Entry], protocol: Protocol, *, digest: str) -> DryRun:
+def dry_run_of(entries: Sequence[Entry], protocol: Protocol, *, number: int, digest: str) -> DryRun:
     """Return the report on a draft's entries, which are in the order of allocation by stratum."""
-    ratio = {arm.code: arm.ratio for arm in protocol.arms}
-    listed = [(stratum, arm) for stratum, arm, draw in entries if draw is None]
+    design = design_of(protocol)
     labels = {stratum.code: stratum.label for stratum in protocol.strata}
-    runs = tuple(
-        _run(code, labels.get(code, code), [arm for s, arm in listed if s == code], ratio)
-        for code in dict.fromkeys([*labels, *(stratum for stratum, _ in listed)])
-        if listed
-    )
-    found = Counter(arm for _, arm in listed)
+    found = Counter(entry.arm for entry in entries if entry.draw is None)
     return DryRun(
         digest=digest,
-        method=protocol.randomisation.method,
-        ratio=ratio,
-        strata=runs,
-        counts={arm: found[arm] for arm in ratio} if listed else {},
-        draws=tuple(draw for _, _, draw in entries if draw is not None),
-        problems=list_problems(listed, protocol) if listed else (),
+        design=design,
+        strata=tuple(
+            _run(labels[holds.stratum], holds, entries)
+            for holds in structure(entries, protocol)
+            if holds.places
+        ),
+        counts={arm.code: found[arm.code] for arm in design.arms} if found else {},
+        draws=tuple(entry.draw for entry in entries if entry.draw is not None),
+        guesses=guess_rate(design),
+        problems=problems_of(entries, protocol, number=number),
     )
 
 
-def _run(code: str, label: str, arms: Sequence[str], ratio: dict[str, int]) -> StratumRun:
-    blocks = tuple(_blocks(arms, ratio))
-    found = Counter(arms)
-    return StratumRun(
-        stratum=code,
-        label=label,
-        places=len(arms),
-        counts={arm: found[arm] for arm in ratio},
-        blocks=blocks,
-        open_places=len(arms) - sum(blocks),
-        longest_run=_longest_run(arms),
-        arms=tuple(arms),
-    )
+def problems_of(entries: Iterable[Entry], protocol: Protocol, *, number: int) -> tuple[Reason, ...]:
+    """Return every reason against a list, by its number: an extension need not hold the plan."""
+    found = list_problems(entries, protocol)
+    if number == 1:
+        return found
+    return tuple(reason for reason in found if reason.code not in NOT_ASKED_OF_AN_EXTENSION)
 
 
-def _blocks(arms: Iterable[str], ratio: dict[str, int]) -> Iterable[int]:
-    open_: Counter[str] = Counter()
-    for arm in arms:
-        open_[arm] += 1
-        times = open_.total() // sum(ratio.values())
-        if times and open_ == Counter({each: share * times for each, share in ratio.items()}):
-            yield open_.total()
-            open_.clear()
+def _run(label: str, holds: Structure, entries: Sequence[Entry]) -> StratumRun:
+    arms = tuple(entry.arm for entry in entries if entry.stratum == holds.stratum)
+    return StratumRun(label=label, holds=holds, longest_run=_longest_run(arms), arms=arms)
 
 
 def _longest_run(arms: Sequence[str]) -> int:

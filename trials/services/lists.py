@@ -1,7 +1,9 @@
 """A randomisation list from draft to use: made by one, checked and approved by two, then live."""
 
+import secrets
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -18,14 +20,16 @@ from trials.events import (
 )
 from trials.models import ListApproval, RandomisationList, Trial, User
 from trials.permissions import Permission, authorise
-from trials.rules.dry_run import DryRun, dry_run_of
+from trials.rules.dry_run import DryRun, dry_run_of, problems_of
 from trials.rules.list_parameters import parameters_of
-from trials.rules.randomisation import list_problems
+from trials.rules.randomisation import GENERATOR, Design, Entry, design_of, generate
 from trials.services.unblinding import open_blind
 
 
 APPROVALS_NEEDED = 2
 MADE_ELSEWHERE = "made elsewhere"
+SEED_BYTES = 32
+SHORTEST_SEED = 16
 
 State = RandomisationList.State
 
@@ -49,21 +53,66 @@ def load_list(
     Publishes ``RandomisationListDrafted``. Raises ``ListRefused`` with every problem.
     """
     trial = _trial_to_draft_for(trial_id, by)
-    reasons = list_problems(entries, trial.protocol)
+    reasons = []
     if made_for != trial.code:
         text = f"The list was made for {made_for}, not for {trial.code}."
-        reasons = (Reason("other_trial", text), *reasons)
-    return _draft(
-        trial,
-        [(stratum, arm, None) for stratum, arm in entries],
-        reasons,
-        seed="",
-        generator=MADE_ELSEWHERE,
+        reasons.append(Reason("other_trial", text))
+    if trial.protocol.randomisation.method == "minimisation":
+        text = "A minimisation draws its numbers here: generate the list."
+        reasons.append(Reason("not_draws", text))
+    made = _Made(
+        entries=tuple(Entry(stratum, arm) for stratum, arm in entries),
+        design=design_of(trial.protocol),
         origin=RandomisationList.Origin.LOADED,
-        reason=reason,
-        by=by,
-        at=at,
+        generator=MADE_ELSEWHERE,
     )
+    return _draft(trial, made, reasons, reason=reason, by=by, at=at)
+
+
+def generate_list(
+    *,
+    trial_id: uuid.UUID,
+    seed: str = "",
+    length: int | None = None,
+    reason: str,
+    by: User,
+    at: datetime,
+) -> RandomisationList:
+    """Generate a list by the protocol's design and store it as a draft, sealed, with its seed.
+
+    Without ``seed`` the operating system's random numbers give one of 256 bits. ``length`` is the
+    number of places of each stratum, or of draws in a minimisation: the protocol's if missing.
+
+    Publishes ``RandomisationListDrafted``. Raises ``ListRefused`` with every problem.
+    """
+    trial = _trial_to_draft_for(trial_id, by)
+    design = design_of(trial.protocol)
+    if length is not None:
+        design = replace(design, length=length)
+    reasons = []
+    if seed and len(seed) < SHORTEST_SEED:
+        text = f"A seed needs {SHORTEST_SEED} characters or more: a short one can be guessed."
+        reasons.append(Reason("seed_short", text))
+    used = seed or secrets.token_hex(SEED_BYTES)
+    made = _Made(
+        entries=generate(design, seed=used),
+        design=design,
+        origin=RandomisationList.Origin.GENERATED,
+        generator=GENERATOR,
+        seed=used,
+    )
+    return _draft(trial, made, reasons, reason=reason, by=by, at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A list before it is sealed. ``seed`` is empty for one made elsewhere."""
+
+    entries: tuple[Entry, ...]
+    design: Design
+    origin: str
+    generator: str
+    seed: str = ""
 
 
 def _trial_to_draft_for(trial_id: uuid.UUID, by: User) -> Trial:
@@ -75,56 +124,60 @@ def _trial_to_draft_for(trial_id: uuid.UUID, by: User) -> Trial:
 
 
 def _draft(
-    trial: Trial, entries: Sequence[tuple[str, str, int | None]], reasons: tuple[Reason, ...], *,
-    seed: str, generator: str, origin: str, reason: str, by: User, at: datetime,
-) -> RandomisationList:  # fmt: skip
+    trial: Trial, made: _Made, reasons: list[Reason], *, reason: str, by: User, at: datetime
+) -> RandomisationList:
     """Refuse, or look behind the blind once to store the sealed part, then the visible one."""
+    number = trial.randomisation_lists.live().count() + 1
+    reasons += problems_of(made.entries, trial.protocol, number=number)
     if not reason.strip():
-        reasons += (Reason("reason_missing", "Say where the list comes from and what it is for."),)
+        reasons.append(Reason("reason_missing", "Say what the list is for."))
     if RandomisationList.objects.filter(trial=trial, state=State.DRAFT).exists():
         text = f"{trial.code} has a draft already: approve or withdraw it first."
-        reasons += (Reason("draft_exists", text),)
+        reasons.append(Reason("draft_exists", text))
     if reasons:
         raise ListRefused(*reasons)
-    number = trial.randomisation_lists.live().count() + 1
-    access = open_blind(
-        trial=trial,
-        by=by,
-        permission=Permission.LOAD_LIST,
-        purpose="load randomisation list",
-        detail=f"list {number}: {reason}",
-    )
     draft = RandomisationList(
         trial=trial,
         number=number,
-        origin=origin,
-        method=trial.protocol.randomisation.method,
-        generator=generator,
-        entries=len(entries),
+        origin=made.origin,
+        method=made.design.method,
+        generator=made.generator,
+        entries=len(made.entries),
         protocol_version=trial.current_version,
         reason=reason,
         made_by=by,
         made_at=at,
     )
-    try:
-        draft.digest = sealed.store_list(
-            access,
-            draft.pk,
-            number=number,
-            method=draft.method,
-            generator=generator,
-            seed=seed,
-            parameters=parameters_of(trial.protocol),
-            entries=entries,
-        )
-    except IntegrityError as error:
-        text = "Another list of this trial was generated from this seed: give a new one."
-        raise ListRefused(Reason("seed_used", text)) from error
+    draft.digest = _seal(draft, made, by=by)
     try:
         return _keep(draft, by=by, at=at)
     except IntegrityError as error:
         text = f"A list of {trial.code} was drafted at the same moment."
         raise ListRefused(Reason("draft_exists", text)) from error
+
+
+def _seal(draft: RandomisationList, made: _Made, *, by: User) -> str:
+    access = open_blind(
+        trial=draft.trial,
+        by=by,
+        permission=Permission.LOAD_LIST,
+        purpose="load randomisation list",
+        detail=f"list {draft.number}: {draft.reason}",
+    )
+    try:
+        return sealed.store_list(
+            access,
+            draft.pk,
+            number=draft.number,
+            method=draft.method,
+            generator=draft.generator,
+            seed=made.seed,
+            parameters=parameters_of(made.design),
+            entries=made.entries,
+        )
+    except IntegrityError as error:
+        text = "Another list of this trial was generated from this seed: give a new one."
+        raise ListRefused(Reason("seed_used", text)) from error
 
 
 @transaction.atomic
@@ -163,7 +216,8 @@ def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
         detail=f"list {found.number}, digest {found.digest[:12]}",
     )
     entries = sealed.draft_entries(access, found.pk)
-    return dry_run_of(entries, found.protocol_version.protocol, digest=found.digest)
+    protocol = found.protocol_version.protocol
+    return dry_run_of(entries, protocol, number=found.number, digest=found.digest)
 
 
 @transaction.atomic

@@ -10,14 +10,14 @@ from django.db import transaction
 from events.outbox import publish
 from events.outcomes import Reason
 from trials import sealed
-from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting
+from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting, StratumRefused
 from trials.events import SlotAllocated
 from trials.models import Allocation, RandomisationList, Site, Trial, User
 from trials.permissions import Permission, authorise
 from trials.rules.conduct import day_reasons
+from trials.rules.randomisation import SITE
 
 
-SITE = "site"
 ALGORITHMS = {
     "permuted_blocks": "next_of_stratum/1",
     "simple": "next_of_stratum/1",
@@ -45,7 +45,8 @@ def allocate(
     schema takes the place under its own lock; a roll-back gives it back. An extension takes over
     when the lists before it hold no place for the stratum.
 
-    Publishes ``SlotAllocated``. Raises ``SiteNotRecruiting``, ``DayRefused`` or ``ListExhausted``.
+    Publishes ``SlotAllocated``. Raises ``SiteNotRecruiting``, ``DayRefused``,
+    ``StratumRefused`` or ``ListExhausted``.
     """
     trial = site.trial
     authorise(by, Permission.RANDOMISE, site=site)
@@ -56,6 +57,11 @@ def allocate(
         randomised_on, today=site.local_day(at), replay=replay, field="randomised_on"
     ):
         raise DayRefused(*reasons)
+    version = site.version_on(randomised_on)
+    if stratum not in {known.code for known in version.protocol.strata}:
+        raise StratumRefused(
+            Reason("unknown_stratum", f"{stratum} is not a stratum of protocol {version.version}.")
+        )
     placed = {**levels, SITE: site.code}
     found, slot = _next_slot(trial, stratum, placed)
     allocation = Allocation.objects.create(
@@ -70,7 +76,7 @@ def allocate(
         randomised_on=randomised_on,
         allocated_by=by,
         allocated_at=at,
-        protocol_version=site.version_on(randomised_on),
+        protocol_version=version,
     )
     publish(
         SlotAllocated(
