@@ -11,9 +11,9 @@ from tests.marks import on_postgres
 from tests.postgres import ask, at_once, column, contents
 from trials import sealed
 from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting
-from trials.models import Allocation, Site
+from trials.models import Allocation
 from trials.services.randomisation import allocate
-from trials.services.setup import create_trial, give_role
+from trials.services.setup import add_site, create_trial, give_role
 
 
 pytestmark = on_postgres
@@ -173,7 +173,10 @@ def test_of_two_who_want_the_last_place_one_gets_it():
 def test_without_a_list_nothing_is_allocated():
     study = Study()
     trial = other_trial(study)
-    site = Site(trial=trial, code="X", time_zone="UTC", status="active")
+    site = add_site(
+        trial_id=trial.pk, code="X", name="X", country="DE", time_zone="UTC", by=study.admin,
+        at=NOW - timedelta(1),
+    )  # fmt: skip
     give_role(
         user=study.system, trial_id=trial.pk, site=None, role="site_system", by=study.admin, at=NOW
     )
