@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -185,8 +186,8 @@ def randomise_subject(
     allocation = allocate(
         site=subject.site,
         stratum=screening.stratum,
-        levels={"mrd": screening.stratum},
-        inputs={"mrd_level": str(screening.mrd_level)},
+        levels=screening.levels,
+        inputs=_inputs(screening, subject),
         randomised_on=randomised_on,
         by=by,
         at=at,
@@ -205,6 +206,13 @@ def randomise_subject(
         at=at,
     )
     return allocation
+
+
+def _inputs(screening: Screening, subject: Subject) -> dict[str, Any]:
+    """Return the recorded values that the levels came from, as they are stored."""
+    values = stored_form({**screened_values(screening), **_enrolled(subject)})
+    factors = screening.protocol_version.protocol.factors
+    return {factor.variable: values[factor.variable] for factor in factors}
 
 
 def _judged_anew(screening: Screening, subject: Subject) -> bool:

@@ -58,8 +58,8 @@ class Trial:
         self._post_list()
         self._supply()
 
-    def _person(self, role, *, site=None):
-        person = user(f"{role.value}-{site.code}" if site else role.value)
+    def _person(self, role, *, site=None, name=""):
+        person = user(name or (f"{role.value}-{site.code}" if site else role.value))
         give_role(
             user=person, trial_id=self.trial.pk, site=site, role=role, by=self.admin,
             at=NOW - timedelta(1),
@@ -73,11 +73,15 @@ class Trial:
         entries = generate(design_of(load_protocol(PROTOCOL)), seed="a seed of this test")
         body = {
             "trial": "EXA3",
+            "made_for": "EXA3",
             "entries": [{"stratum": e.stratum, "arm": e.arm} for e in entries],
             "reason": "for the test",
         }
-        answer = caller_for(self.statistician).post("/randomisation-lists", body)
-        assert answer.status_code == 201, answer.content
+        draft = caller_for(self.statistician).post("/randomisation-lists", body).json()
+        path, digest = f"/randomisation-lists/{draft['id']}/approvals", draft["digest"]
+        for person in (self.statistician, self._person(Role.UNBLINDED_STATISTICIAN, name="second")):
+            answer = caller_for(person).post(path, {"digest": digest})
+            assert answer.status_code == 201, answer.content
 
     def _supply(self) -> None:
         supplier = self._caller(Role.UNBLINDED_SUPPLIER)

@@ -12,8 +12,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('patients', '0001_initial'),
-        ('trials', '0004_randomisation'),
+        ('patients', '0002_screening'),
+        ('trials', '0005_randomisation'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

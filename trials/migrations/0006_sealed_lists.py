@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("trials", "0004_randomisation")]
+    dependencies = [("trials", "0005_randomisation")]
 
     operations = [
         migrations.RunSQL(

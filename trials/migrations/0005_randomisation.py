@@ -13,7 +13,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('trials', '0003_protocols'),
+        ('trials', '0004_accounts'),
     ]
 
     operations = [
