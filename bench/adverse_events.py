@@ -48,7 +48,7 @@ BODY = {
 def measure(home: Path, *, out: TextIO) -> None:
     """Print both rates and their ratio, each the median of three turns."""
     (home / ".vigil" / "logs").mkdir(parents=True)
-    subjects, keys, code = _prepare(home)
+    subjects, keys, code = prepare(home)
     with ProcessGroup(home) as group:
         logs = home / ".vigil" / "logs"
         address = site.start_web(group, port=site.free_port(0), logs=logs)
@@ -67,7 +67,7 @@ def measure(home: Path, *, out: TextIO) -> None:
     )
 
 
-def _prepare(home: Path) -> tuple[list[Subject], study.Keys, str]:
+def prepare(home: Path) -> tuple[list[Subject], study.Keys, str]:
     text = (ROOT / "protocols/cllm1.toml").read_text()
     data = (ROOT / "protocols/data/cllm1_synth.csv").read_text()
     plan = plan_for(load_protocol(text), data)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -210,10 +211,11 @@ def randomise_subject(
     return allocation
 
 
-def _inputs(screening: Screening, subject: Subject) -> dict[str, str]:
-    """Return, as text, the recorded values that levels and stratum came from."""
-    values = {**screened_values(screening), **_enrolled(subject)}
-    return {factor.variable: str(values[factor.variable]) for factor in subject.protocol.factors}
+def _inputs(screening: Screening, subject: Subject) -> dict[str, Any]:
+    """Return the recorded values that the levels came from, as they are stored."""
+    values = stored_form({**screened_values(screening), **_enrolled(subject)})
+    factors = screening.protocol_version.protocol.factors
+    return {factor.variable: values[factor.variable] for factor in factors}
 
 
 def _judged_anew(screening: Screening, subject: Subject) -> bool:

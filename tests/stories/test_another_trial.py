@@ -62,6 +62,7 @@ class Trial:
         self._post_list()
         self._supply()
 
+<<<<<<< ours
     def _open(self, site):
         """Activate a site as the sponsor does: an approval, an investigator, their training."""
         day, began = TODAY - timedelta(1), NOW - timedelta(1)
@@ -78,6 +79,10 @@ class Trial:
             user=person, trial_id=self.trial.pk, document="Protocol", version="1.0",
             completed_on=TODAY - timedelta(1), by=self.admin, at=NOW - timedelta(1),
         )  # fmt: skip
+=======
+    def _person(self, role, *, site=None, name=""):
+        person = user(name or (f"{role.value}-{site.code}" if site else role.value))
+>>>>>>> theirs
         give_role(
             user=person, trial_id=self.trial.pk, site=site, role=role, by=self.admin,
             at=NOW - timedelta(1),
@@ -91,11 +96,15 @@ class Trial:
         entries = generate(design_of(load_protocol(PROTOCOL)), seed="a seed of this test")
         body = {
             "trial": "EXA3",
+            "made_for": "EXA3",
             "entries": [{"stratum": e.stratum, "arm": e.arm} for e in entries],
             "reason": "for the test",
         }
-        answer = caller_for(self.statistician).post("/randomisation-lists", body)
-        assert answer.status_code == 201, answer.content
+        draft = caller_for(self.statistician).post("/randomisation-lists", body).json()
+        path, digest = f"/randomisation-lists/{draft['id']}/approvals", draft["digest"]
+        for person in (self.statistician, self._person(Role.UNBLINDED_STATISTICIAN, name="second")):
+            answer = caller_for(person).post(path, {"digest": digest})
+            assert answer.status_code == 201, answer.content
 
     def _supply(self) -> None:
         supplier = self._caller(Role.UNBLINDED_SUPPLIER)

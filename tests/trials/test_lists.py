@@ -458,7 +458,7 @@ def test_a_live_list_is_known_to_everybody_of_the_trial_and_a_draft_to_statistic
 
 
 def test_a_role_of_another_trial_gives_no_look(study):
-    other = user("other")
+    other = study.trained("other")
     give_role(
         user=other, trial_id=study.trial.pk, site=study.site, role=Role.COORDINATOR,
         by=study.admin, at=NOW,

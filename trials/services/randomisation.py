@@ -4,6 +4,7 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import date, datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -33,7 +34,7 @@ def allocate(
     site: Site,
     stratum: str,
     levels: Mapping[str, str],
-    inputs: Mapping[str, str],
+    inputs: Mapping[str, Any],
     randomised_on: date,
     by: User,
     at: datetime,
@@ -41,7 +42,7 @@ def allocate(
     """Take the next place for a subject of a stratum. Knows nothing of subjects, returns no arm.
 
     ``levels`` are the levels of the stratification factors, to which the site is added, and
-    ``inputs`` the recorded values they came from, as text: both stay with the allocation. The
+    ``inputs`` the recorded values they came from: both stay with the allocation. The
     caller holds the subject's lock and has passed the eligibility and consent gates. The sealed
     schema takes the place under its own lock; a roll-back gives it back. An extension takes over
     when the lists before it hold no place for the stratum.
