@@ -142,6 +142,7 @@ GROUPS: dict[str, tuple[Permission, ...]] = {
     "The blind": (
         _P.EMERGENCY_UNBLIND,
         _P.SAFETY_UNBLIND,
+        _P.RECORD_UNBLINDING,
         _P.UNBLIND_TRIAL,
         _P.CONFIRM_UNBLINDING,
         _P.PRINT_CONTINGENCY,

@@ -49,7 +49,7 @@ def test_a_duty_holds_from_its_start_until_just_before_its_end(study, at, expect
 
 
 def test_two_monitors_may_be_on_call_at_once_and_the_one_that_stays_longest_is_first(study):
-    second = study.person(Role.MEDICAL_MONITOR, name="second-monitor")
+    second = study.person(Role.MEDICAL_MONITOR, name="other-monitor")
     enter(study)
     enter(study, person=second, ends_at=END + HOUR)
 

@@ -404,7 +404,7 @@ def test_the_last_administrator_stays(study):
 
     with pytest.raises(RoleRefused) as refusal:
         end(study, own)
-    give(study, study.trained("second"), Role.SPONSOR_ADMINISTRATOR)
+    give(study, study.trained("deputy"), Role.SPONSOR_ADMINISTRATOR)
     end(study, own)
 
     assert codes(refusal) == ["last_administrator"]
