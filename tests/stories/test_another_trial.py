@@ -62,7 +62,6 @@ class Trial:
         self._post_list()
         self._supply()
 
-<<<<<<< ours
     def _open(self, site):
         """Activate a site as the sponsor does: an approval, an investigator, their training."""
         day, began = TODAY - timedelta(1), NOW - timedelta(1)
@@ -73,16 +72,12 @@ class Trial:
         self._person(Role.INVESTIGATOR, site=site)
         activate_site(site_id=site.pk, on=day, reason="initiation", by=self.admin, at=began)
 
-    def _person(self, role, *, site=None):
-        person = user(f"{role.value}-{site.code}" if site else role.value)
+    def _person(self, role, *, site=None, name=""):
+        person = user(name or (f"{role.value}-{site.code}" if site else role.value))
         record_training(
             user=person, trial_id=self.trial.pk, document="Protocol", version="1.0",
             completed_on=TODAY - timedelta(1), by=self.admin, at=NOW - timedelta(1),
         )  # fmt: skip
-=======
-    def _person(self, role, *, site=None, name=""):
-        person = user(name or (f"{role.value}-{site.code}" if site else role.value))
->>>>>>> theirs
         give_role(
             user=person, trial_id=self.trial.pk, site=site, role=role, by=self.admin,
             at=NOW - timedelta(1),

@@ -12,7 +12,7 @@ from tests.marks import on_postgres
 from tests.postgres import ask, at_once, column, contents
 from trials import sealed
 from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting
-from trials.models import Allocation, Site
+from trials.models import Allocation, Site, SiteVersion
 from trials.services.people import give_role, record_training
 from trials.services.randomisation import allocate
 from trials.services.setup import create_trial
@@ -181,6 +181,10 @@ def test_without_a_list_nothing_is_allocated():
     trial = other_trial(study)
     with as_system():
         site = Site.objects.create(trial=trial, code="X", time_zone="UTC", status="active")
+        SiteVersion.objects.create(
+            site=site, protocol_version=trial.current_version, in_force_from=TODAY,
+            activated_by=study.admin, activated_at=NOW,
+        )  # fmt: skip
     give_role(
         user=study.system, trial_id=trial.pk, site=site, role="site_system", by=study.admin, at=NOW
     )
