@@ -62,9 +62,12 @@ _OTHERWISE: dict[str, str] = {
     "trials.Allocation": (
         "EXISTS (SELECT FROM patients_subject seen WHERE seen.allocation_id = trials_allocation.id)"
     ),
-    # Told to the sites, and that a subject was unblinded also to whoever oversees the trial.
+    # Told where the subject is now; that one was unblinded, also to whoever oversees the trial.
     "reporting.Notice": (
-        f"site_id IN {_SITES} OR (kind = 'subject_unblinded' AND {_in_trials('READ_ACCESS_LOG')})"
+        "CASE WHEN subject_id IS NOT NULL THEN EXISTS"
+        " (SELECT FROM patients_subject seen WHERE seen.id = reporting_notice.subject_id)"
+        f" ELSE site_id IN {_SITES} END"
+        f" OR (kind = 'subject_unblinded' AND {_in_trials('READ_ACCESS_LOG')})"
     ),
     "trials.SealedAccess": (
         f"person_id = (SELECT reader.person()) OR {_in_trials('READ_ACCESS_LOG')}"
