@@ -75,12 +75,20 @@ def _problems() -> str:
 
 def _body(path: str, operation: Mapping[str, Any], components: Mapping[str, Any]) -> str:
     content = operation["requestBody"]["content"]["application/json"]["schema"]
-    answer = operation["responses"]["201"]["content"]["application/json"]["schema"]
-    returned = _properties(answer.get("items", answer), components)
     fields = table(
         ("field", "holds", "needed", "note"), list(_field_rows(content, components, prefix=""))
     )
-    return f"### `POST {path}`\n\n{fields}\n\nAnswers with {codes(returned)}."
+    return f"### `POST {path}`\n\n{fields}\n\n{_answer(operation, components)}"
+
+
+def _answer(operation: Mapping[str, Any], components: Mapping[str, Any]) -> str:
+    """Say what a POST answers with: fields, a file, or nothing."""
+    kinds = operation["responses"].get("201", {}).get("content", {})
+    if "application/json" in kinds:
+        schema = kinds["application/json"]["schema"]
+        returned = _properties(schema.get("items", schema), components)
+        return f"Answers with {codes(returned)}."
+    return f"Answers with a file: {codes(kinds)}." if kinds else "Answers without a body."
 
 
 def _field_rows(schema: Mapping[str, Any], components: Any, *, prefix: str) -> Iterator[Row]:

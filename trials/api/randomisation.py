@@ -72,7 +72,7 @@ class GeneratedListIn(Shape):
     reason = serializers.CharField(max_length=2000)
 
 
-class ApprovalOut(Shape):
+class ListApprovalOut(Shape):
     approved_by = serializers.CharField(source="approved_by.username")
     approved_at = serializers.DateTimeField()
 
@@ -89,7 +89,7 @@ class RandomisationListOut(Shape):
     digest = serializers.CharField(help_text="Commits to the list without showing it.")
     made_by = serializers.CharField(source="made_by.username")
     made_at = serializers.DateTimeField()
-    approvals = ApprovalOut(many=True, source="approvals.all")
+    approvals = ListApprovalOut(many=True, source="approvals.all")
     live_at = serializers.DateTimeField(allow_null=True)
 
 
