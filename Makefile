@@ -50,7 +50,7 @@ demo: setup  ## Replay a whole trial and open the site (ONCE=1: replay, check, s
 	@$(MANAGE) demo $(if $(ONCE),--once)
 
 test: setup-dev  ## Run the tests on the embedded servers (ARGS="-k name" goes to pytest)
-	@$(IN_VENV) -m config.servers during $(IN_VENV) -m pytest $(ARGS)
+	@$(IN_VENV) -m config.servers during $(IN_VENV) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: setup-dev  ## Style, types, imports, migrations, production settings, stale documents
 	$(IN_VENV) -m ruff check .
