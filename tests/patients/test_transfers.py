@@ -379,3 +379,26 @@ def test_a_site_with_a_subject_on_treatment_is_not_closed(study):
         subject.number, other.number,
     ]  # fmt: skip
     assert Site.objects.get(pk=study.site.pk).status == Site.Status.CLOSED
+
+
+def test_who_closes_a_site_reads_no_subject_there_and_is_refused_all_the_same(study):
+    subject = study.randomised()
+    body = {"trial": "CLLM1", "site": "DE-01", "on": TODAY.isoformat(), "reason": "trial ends"}
+
+    answer = caller_for(study.admin).post("/site-closures", body)
+
+    assert answer.status_code == 409
+    assert subject.number in answer.json()["reasons"][0]["detail"]
+    assert Site.objects.get(pk=study.site.pk).status == Site.Status.ACTIVE
+
+
+def test_a_site_system_counts_on_past_a_subject_it_no_longer_sees(study):
+    move(study, study.consented())
+    body = {
+        "trial": "CLLM1", "site": "DE-01", "year_of_birth": 1950, "sex": "male",
+        "screened_on": TODAY.isoformat(),
+    }  # fmt: skip
+
+    answer = caller_for(study.system).post("/subjects", body)
+
+    assert answer.json()["number"] == "DE-01-0002"
