@@ -8,6 +8,7 @@ from reporting.api.amendments import (
     ProtocolVersions,
 )
 from reporting.api.contingency import ContingencyPasswords, ContingencySheets
+from reporting.api.randomisation import RandomisationVerification
 from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, TrialAccrual
 
 
@@ -26,6 +27,11 @@ urlpatterns = [
         "trials/<slug:code>/safety-summaries/<uuid:summary_id>",
         OneSafetySummary.as_view(),
         name="safety-summary",
+    ),
+    path(
+        "trials/<slug:code>/randomisation-verification",
+        RandomisationVerification.as_view(),
+        name="randomisation-verification",
     ),
     path("trials/<slug:code>/accrual", TrialAccrual.as_view(), name="accrual"),
     path("contingency-sheets", ContingencySheets.as_view(), name="contingency-sheets"),

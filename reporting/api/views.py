@@ -64,11 +64,11 @@ class AnyAccept(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-def _as_parameter(kinds: tuple[str, ...]) -> OpenApiParameter:
+def as_parameter(kinds: tuple[str, ...]) -> OpenApiParameter:
     return OpenApiParameter("as", OpenApiTypes.STR, enum=kinds, description="default: json")
 
 
-def _file(content: bytes, content_type: str, name: str) -> HttpResponse:
+def file_of(content: bytes, content_type: str, name: str) -> HttpResponse:
     response = HttpResponse(content, content_type=content_type)
     response["Content-Disposition"] = f'inline; filename="{name}"'
     response["Cache-Control"] = "private, no-store"
@@ -84,7 +84,7 @@ class PfsReports(APIView):
         parameters=[
             OpenApiParameter("cutoff", OpenApiTypes.DATE, required=True),
             OpenApiParameter("as_known_at", OpenApiTypes.DATETIME, description="default: now"),
-            _as_parameter(PFS_FORMATS),
+            as_parameter(PFS_FORMATS),
         ],
         responses={
             (200, "application/json"): OpenApiTypes.OBJECT,
@@ -98,7 +98,7 @@ class PfsReports(APIView):
     def get(self, request: Request, code: str) -> HttpResponse:
         """Return the report on a data cut. Every look is entered in the access log."""
         trial = trial_for(acting_user(request), code, Permission.READ_UNBLINDED_REPORT)
-        query = _asked(PfsQuery, request)
+        query = asked(PfsQuery, request)
         report = pfs_report(
             trial=trial,
             cutoff_on=query["cutoff"],
@@ -108,7 +108,7 @@ class PfsReports(APIView):
         )
         kind = query["as"]
         name = f"{trial.code}-pfs-{query['cutoff']}.{kind}"
-        return _file(rendered(report, kind), CONTENT_TYPES[kind], name)
+        return file_of(rendered(report, kind), CONTENT_TYPES[kind], name)
 
 
 @extend_schema_view(get=extend_schema(responses={200: SafetySummaryOut(many=True), **PROBLEMS}))
@@ -130,7 +130,7 @@ class OneSafetySummary(APIView):
     content_negotiation_class = AnyAccept
 
     @extend_schema(
-        parameters=[_as_parameter(tuple(SUMMARY_TYPES))],
+        parameters=[as_parameter(tuple(SUMMARY_TYPES))],
         responses={
             (200, "application/json"): WholeSafetySummaryOut,
             (200, "text/html"): OpenApiTypes.STR,
@@ -141,9 +141,9 @@ class OneSafetySummary(APIView):
     def get(self, request: Request, code: str, summary_id: UUID) -> HttpResponse:
         """Return the summary as it was stored; the digest covers its content."""
         summary = safety_summary_for(acting_user(request), code, summary_id)
-        kind = _asked(AsQuery, request)["as"]
+        kind = asked(AsQuery, request)["as"]
         name = f"{code}-safety-{summary.period_start}-{summary.edition}.{kind}"
-        return _file(rendered_summary(stored(summary), kind), SUMMARY_TYPES[kind], name)
+        return file_of(rendered_summary(stored(summary), kind), SUMMARY_TYPES[kind], name)
 
 
 class TrialAccrual(APIView):
@@ -156,8 +156,8 @@ class TrialAccrual(APIView):
         return Response(AccrualOut(accrual(trial=trial, by=acting_user(request))).data)
 
 
-def _asked(shape: type[Shape], request: Request) -> dict[str, Any]:
+def asked(shape: type[Shape], request: Request) -> dict[str, Any]:
     query: Any = shape(data=request.query_params.dict())
     query.is_valid(raise_exception=True)
-    asked: dict[str, Any] = query.validated_data
-    return asked
+    found: dict[str, Any] = query.validated_data
+    return found

@@ -1,0 +1,56 @@
+"""Verification of a randomisation, as data, text or a certificate to sign."""
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from events.api.serializers import Query
+from reporting.api.serializers import AsQuery
+from reporting.api.views import PROBLEMS, REFUSED, AnyAccept, as_parameter, asked, file_of
+from reporting.documents.certificate import CONTENT_TYPES, rendered_certificate
+from reporting.unblinded.verification import verify_randomisation
+from trials.api.access import trial_for
+from trials.api.authentication import acting_user
+from trials.permissions import Permission
+
+
+class VerificationQuery(AsQuery, Query):
+    kinds = tuple(CONTENT_TYPES)
+    annex = serializers.BooleanField(default=False)
+
+
+class RandomisationVerification(APIView):
+    """The trial's randomisation, derived again from its sealed lists."""
+
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(
+        parameters=[
+            as_parameter(tuple(CONTENT_TYPES)),
+            OpenApiParameter("annex", OpenApiTypes.BOOL, description="add the counts by arm"),
+        ],
+        responses={
+            (200, "application/json"): OpenApiTypes.OBJECT,
+            (200, "text/plain"): OpenApiTypes.STR,
+            (200, "application/pdf"): OpenApiTypes.BINARY,
+            **PROBLEMS,
+            **REFUSED,
+        },
+    )
+    def get(self, request: Request, code: str) -> HttpResponse:
+        """Verify now and return the certificate. Each look is entered in the access log."""
+        by = acting_user(request)
+        trial = trial_for(by, code, Permission.VERIFY_RANDOMISATION)
+        query: dict[str, Any] = asked(VerificationQuery, request)
+        kind = query["as"]
+        certificate = verify_randomisation(
+            trial=trial, annex=query["annex"], by=by, at=timezone.now()
+        )
+        name = f"{trial.code}-randomisation.{'txt' if kind == 'text' else kind}"
+        return file_of(rendered_certificate(certificate, kind), CONTENT_TYPES[kind], name)

@@ -1,0 +1,229 @@
+"""Every allocation is derived again, and one changed row is found and named."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from reporting.unblinded.verification import verify_randomisation
+from tests.factories import NOW, Study
+from tests.interface import caller_for
+from tests.marks import on_postgres
+from tests.postgres import ask, contents
+from trials.models import SealedAccess
+from trials.permissions import Role
+from trials.services.lists import approve_list, generate_list
+
+
+pytestmark = on_postgres
+
+
+def study_with_subjects():
+    """Three subjects of one stratum on a loaded list, extended by one generated here."""
+    study = Study(kits=0)
+    for _ in range(3):
+        study.randomised()
+    extension = generate_list(
+        trial_id=study.trial.pk, reason="extension", length=6, by=study.statistician, at=NOW
+    )
+    for person in (study.statistician, study.second_statistician):
+        approve_list(list_id=extension.pk, digest=extension.digest, by=person, at=NOW)
+    return study
+
+
+def found(study, **how):
+    certificate = verify_randomisation(trial=study.trial, by=study.statistician, at=NOW, **how)
+    return {finding.code for finding in certificate.findings}
+
+
+def owner(statement, *values):
+    ask(f"SELECT set_config('pghistory.context_metadata', '{{}}', true);{statement}", *values)
+
+
+def test_an_untouched_randomisation_is_verified():
+    study = study_with_subjects()
+
+    certificate = verify_randomisation(trial=study.trial, by=study.statistician, at=NOW)
+
+    assert certificate.verified
+    assert (certificate.allocations, len(certificate.lists)) == (3, 2)
+    assert certificate.lists[0].approved_by == ("unblinded_statistician", "second")
+    assert certificate.lists[0].taken == {"H": 3}
+    assert certificate.by_arm == ()
+
+
+ONE = "(SELECT id FROM trials_allocation ORDER BY allocated_at, id LIMIT 1)"
+FIRST = "(SELECT id FROM sealed.list WHERE number = 1)"
+SECOND = "(SELECT id FROM sealed.list WHERE number = 2)"
+TAMPERED = {
+    "the arm of a taken slot": (
+        (
+            f"UPDATE sealed.slot SET arm = 'P' WHERE list_id = {FIRST} AND stratum = 'H'"
+            " AND position = 1"
+        ),
+        {"digest_differs", "commitment_broken"},
+    ),
+    "the arm of a slot of a generated list": (
+        (
+            "UPDATE sealed.slot SET arm = CASE arm WHEN 'L' THEN 'P' ELSE 'L' END"
+            f" WHERE list_id = {SECOND} AND stratum = 'I' AND position = 5"
+        ),
+        {"digest_differs", "slot_differs"},
+    ),
+    "the order of two slots": (
+        (
+            f"UPDATE sealed.slot SET position = 9000 WHERE list_id = {FIRST} AND stratum = 'H'"
+            f" AND position = 1; UPDATE sealed.slot SET position = 1 WHERE list_id = {FIRST}"
+            f" AND stratum = 'H' AND position = 2; UPDATE sealed.slot SET position = 2"
+            f" WHERE list_id = {FIRST} AND stratum = 'H' AND position = 9000"
+        ),
+        {"digest_differs"},
+    ),
+    "an extra slot": (
+        (
+            "INSERT INTO sealed.slot (list_id, stratum, position, arm)"
+            f" VALUES ({FIRST}, 'H', 103, 'L')"
+        ),
+        {"digest_differs"},
+    ),
+    "a slot that is gone": (
+        f"DELETE FROM sealed.slot WHERE list_id = {SECOND} AND stratum = 'H' AND position = 6",
+        {"digest_differs", "slots_missing"},
+    ),
+    "a slot skipped": (
+        f"UPDATE sealed.head SET taken = 4 WHERE list_id = {FIRST} AND stratum = 'H'",
+        {"order_broken"},
+    ),
+    "an extension used too early": (
+        f"UPDATE sealed.head SET taken = 1 WHERE list_id = {SECOND} AND stratum = 'H'",
+        {"order_broken"},
+    ),
+    "the sealed digest": ("UPDATE sealed.list SET digest = repeat('0', 64)", {"digest_differs"}),
+    "the salt": ("UPDATE sealed.list SET salt = gen_random_uuid()", {"commitment_broken"}),
+    "the seed": (
+        f"UPDATE sealed.list SET seed = 'another seed' WHERE id = {SECOND}",
+        {"digest_differs", "slot_differs"},
+    ),
+    "the published digest": (
+        "UPDATE trials_randomisationlist SET digest = repeat('0', 64)",
+        {"commitment_broken"},
+    ),
+    "the event that published it": (
+        (
+            "UPDATE events_outboxevent SET payload = jsonb_set(payload, '{digest}', '\"0\"')"
+            " WHERE type = 'trials.RandomisationListLive'"
+        ),
+        {"commitment_not_announced"},
+    ),
+    "an approval": (
+        (
+            "UPDATE trials_listapproval SET digest = repeat('0', 64)"
+            f" WHERE id = (SELECT id FROM trials_listapproval WHERE list_id = {FIRST} LIMIT 1)"
+        ),
+        {"two_people_needed"},
+    ),
+    "the stratum of an allocation": (
+        f"UPDATE trials_allocation SET stratum = 'I' WHERE id = {ONE}",
+        {"other_stratum", "inputs_differ", "row_changed", "not_announced"},
+    ),
+    "the inputs of an allocation": (
+        (
+            "UPDATE trials_allocation SET inputs = jsonb_set(inputs, '{mrd_level}', '\"0.002\"')"
+            f" WHERE id = {ONE}"
+        ),
+        {"inputs_differ", "row_changed"},
+    ),
+    "the levels of an allocation": (
+        (
+            "UPDATE trials_allocation SET levels = jsonb_set(levels, '{site}', '\"DE-09\"')"
+            f" WHERE id = {ONE}"
+        ),
+        {"inputs_differ", "row_changed"},
+    ),
+    "the slot of an allocation": (
+        f"UPDATE trials_allocation SET slot_id = gen_random_uuid() WHERE id = {ONE}",
+        {"slot_unknown", "order_broken", "row_changed"},
+    ),
+    "the list of an allocation": (
+        f"UPDATE trials_allocation SET list_id = {SECOND} WHERE id = {ONE}",
+        {"other_list", "row_changed"},
+    ),
+    "the day of an allocation": (
+        f"UPDATE trials_allocation SET randomised_on = '2020-01-01' WHERE id = {ONE}",
+        {"row_changed", "not_announced"},
+    ),
+    "the subject of an allocation": (
+        "UPDATE patients_subject SET allocation_id = NULL WHERE number = 'DE-01-0001'",
+        {"subjects"},
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", TAMPERED)
+def test_one_changed_row_is_found_and_named(changed):
+    statement, codes = TAMPERED[changed]
+    study = study_with_subjects()
+    assert found(study) == set()
+
+    owner(statement)
+
+    assert found(study) >= codes
+
+
+def test_the_command_prints_a_certificate_and_leaves_with_an_error_when_a_row_is_changed(tmp_path):
+    study = study_with_subjects()
+    pdf, out = tmp_path / "certificate.pdf", StringIO()
+    command = ("randomisation", "verify", "--trial", "CLLM1", "--as", study.statistician.username)
+
+    call_command(*command, "--pdf", str(pdf), stdout=out)
+
+    told = out.getvalue()
+    assert "VERIFIED" in told
+    assert "NOT VERIFIED" not in told
+    assert study.list.digest in told
+    assert pdf.read_bytes().startswith(b"%PDF")
+
+    owner(TAMPERED["the arm of a taken slot"][0])
+    out = StringIO()
+    with pytest.raises(CommandError, match="NOT VERIFIED"):
+        call_command(*command, stdout=out)
+    assert "List 1 has another digest than its contents give." in out.getvalue()
+
+
+def test_the_certificate_tells_no_arm_and_its_annex_does():
+    study = Study(kits=0, arms=("QXACT", "QXCTRL"))
+    study.randomised()
+    statistician = caller_for(study.statistician)
+    path = "/trials/CLLM1/randomisation-verification"
+
+    plain = [statistician.get(f"{path}?as={kind}") for kind in ("json", "text")]
+    annex = statistician.get(f"{path}?as=text&annex=true")
+
+    assert [answer.status_code for answer in plain] == [200, 200]
+    assert all(b"QX" not in answer.content for answer in plain)
+    assert json.loads(plain[0].content)["result"] == "VERIFIED"
+    assert b"H QXACT: 1" in annex.content
+    assert b"UNBLINDED ANNEX" in annex.content
+
+
+def test_each_verification_is_a_look_behind_the_blind_that_is_logged():
+    study = Study(kits=0)
+
+    verify_randomisation(trial=study.trial, by=study.statistician, at=NOW)
+
+    look = SealedAccess.objects.get(purpose="verify randomisation")
+    assert look.person == study.statistician
+
+
+def test_nobody_else_verifies():
+    study = Study(kits=0)
+    before = contents()
+
+    for role in set(Role) - {Role.UNBLINDED_STATISTICIAN}:
+        with pytest.raises(PermissionDenied):
+            verify_randomisation(trial=study.trial, by=study.people[role], at=NOW)
+
+    assert contents() == before
