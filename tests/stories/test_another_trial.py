@@ -1,5 +1,6 @@
 """Another trial is another file: three arms, another drug, other strata, no pregnancy risk."""
 
+import json
 import re
 from collections import Counter
 from datetime import timedelta
@@ -7,14 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
+from events.chain import lay_links
 from patients.models import Subject
+from reporting.services.safety_summaries import write_safety_summary
 from tests.factories import NOW, TODAY, user
 from tests.interface import caller_for
 from tests.marks import on_postgres
 from trials.permissions import Role
 from trials.rules.protocol import load_protocol
-from trials.rules.randomisation import design_of, generate
+from trials.rules.randomisation import counted, design_of, generate, minimised_arm
 from trials.services.amendments import record_approval
 from trials.services.people import give_role, record_training
 from trials.services.setup import add_site, create_trial
@@ -26,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "tests/protocols/three_arms.toml").read_text()
 DAY = TODAY.isoformat()
 SITES = ("FR-01", "NL-01")
+SEED = "a seed of this test"
 VALUES = {
     "performance_status": 1,
     "histology": "papillary",
@@ -88,14 +93,8 @@ class Trial:
         return caller_for(self._person(role, site=site))
 
     def _post_list(self) -> None:
-        entries = generate(design_of(load_protocol(PROTOCOL)), seed="a seed of this test")
-        body = {
-            "trial": "EXA3",
-            "made_for": "EXA3",
-            "entries": [{"stratum": e.stratum, "arm": e.arm} for e in entries],
-            "reason": "for the test",
-        }
-        draft = caller_for(self.statistician).post("/randomisation-lists", body).json()
+        body = {"trial": "EXA3", "seed": SEED, "reason": "for the test"}
+        draft = caller_for(self.statistician).post("/generated-randomisation-lists", body).json()
         path, digest = f"/randomisation-lists/{draft['id']}/approvals", draft["digest"]
         for person in (self.statistician, self._person(Role.UNBLINDED_STATISTICIAN, name="second")):
             answer = caller_for(person).post(path, {"digest": digest})
@@ -134,11 +133,30 @@ class Trial:
         path, _ = self.screened(site, **how)
         return path, self.post(site, f"{path}/randomisations", randomised_on=DAY)
 
-    def arms(self):
-        """The arm of everybody randomised, by (stratum, place), as the statistician may see it."""
+    def allocated(self):
+        """Levels and arm of everybody, in the order of allocation, as the statistician may look."""
         arms = arms_for_report(trial=self.trial, by=self.statistician, detail="balance")
-        rows = Subject.objects.exclude(allocation=None).select_related("allocation")
-        return [(row.allocation.stratum, arms[row.allocation.slot_id]) for row in rows]
+        rows = Subject.objects.exclude(allocation=None).select_related("allocation", "site")
+        return [
+            (
+                dict(zip(("sex", "ecog"), row.allocation.stratum.split("-"), strict=True))
+                | {"site": row.site.code},
+                arms[row.allocation.slot_id],
+            )
+            for row in rows.order_by("allocation__allocated_at")
+        ]
+
+
+def by_the_published_rule(people):
+    """Return the arm that each would get by the pure rule, from the same seed and file."""
+    design = design_of(load_protocol(PROTOCOL))
+    went, arms = [], []
+    for levels, entry in zip(people, generate(design, seed=SEED), strict=False):
+        counts = counted(went, design)
+        chosen = minimised_arm(design, counts=counts, levels=levels, draw=entry.draw)
+        went.append((levels, chosen.place))
+        arms.append(chosen.arm)
+    return arms
 
 
 @pytest.fixture
@@ -171,23 +189,39 @@ def test_the_same_flow_runs_from_another_file(trial):
     assert Decimal(dose["proposed_dose_mg"]) == 200
     assert kit["kit_number"].startswith("2")
     assert (event["ctcae_version"], response["response"]) == ("5.0", "SD")
+    lay_links()
     feed = trial._caller(Role.DATA_MANAGER).get("/events?trial=EXA3&after=0").json()
-    assert "results" in feed or "events" in feed
+    assert {"patients.SubjectRandomised", "dosing.KitDispensed"} <= {
+        told["type"] for told in feed["events"]
+    }
+    monday = TODAY - timedelta(TODAY.weekday())
+    summary = write_safety_summary(
+        trial=trial.trial, period_start=monday, by=trial._person(Role.SAFETY_OFFICER),
+        at=timezone.now(),
+    )  # fmt: skip
+    assert (summary.period_start, summary.period_end) == (monday, monday + timedelta(6))
+    assert "Cardiac disorders" in json.dumps(summary.content)
 
 
-def test_arms_are_balanced_one_to_one_to_one_in_every_stratum(trial):
-    for site, sex, status in [
-        *[("FR-01", "female", 0), ("NL-01", "female", 0)] * 4,
-        *[("FR-01", "male", 2)] * 3,
-    ]:
-        trial.randomised(site, sex=sex, performance_status=status)
+def test_arms_are_balanced_at_every_level_exactly_as_the_rule_and_the_seed_say(trial):
+    """18 women and 6 men, at two sites, fit and less fit: no two factors go together."""
+    for number in range(24):
+        trial.randomised(
+            SITES[number % 2],
+            sex="male" if number % 4 == 3 else "female",
+            performance_status=number % 3,
+        )
 
-    arms = trial.arms()
-    assert Counter(stratum for stratum, _ in arms) == {"F-FIT": 8, "M-LESS": 3}
-    for stratum in ("F-FIT", "M-LESS"):
-        counts = Counter(arm for held, arm in arms if held == stratum)
-        assert set(counts) <= {"E", "S", "C"}
-        assert max(counts.values()) - min(counts[arm] for arm in "ESC") <= 3
+    allocated = trial.allocated()
+
+    people = [levels for levels, _ in allocated]
+    found = Counter((level, arm) for levels, arm in allocated for level in levels.values())
+    assert [arm for _, arm in allocated] == by_the_published_rule(people)
+    assert Counter(level for levels in people for level in levels.values()) == {
+        "FR-01": 12, "NL-01": 12, "F": 18, "M": 6, "FIT": 8, "LESS": 16,
+    }  # fmt: skip
+    for level, size in (("FR-01", 12), ("NL-01", 12), ("F", 18), ("LESS", 16)):
+        assert all(abs(found[level, arm] - size / 3) <= 2 for arm in "ESC"), found
 
 
 @pytest.mark.parametrize(
