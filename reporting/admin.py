@@ -144,7 +144,7 @@ class SubjectAdmin(ReadOnlyAdmin):
         subject = _subject(request, subject_id)
         if subject is None:
             raise Http404
-        return emergency_page(self, request, subject)
+        return emergency_page(request, self, subject)
 
     def record_view(self, request: HttpRequest, subject_id: UUID, kind: str) -> HttpResponse:
         """Show one service's form for a subject, and call the service when it is sent."""

@@ -147,7 +147,7 @@ FORMS: dict[str, type[SubjectForm]] = {
 
 @sensitive_post_parameters("password", "code")
 def emergency_page(
-    model_admin: ReadOnlyAdmin, request: HttpRequest, subject: Subject
+    request: HttpRequest, model_admin: ReadOnlyAdmin, subject: Subject
 ) -> HttpResponse:
     """Ask, then show the arm once, in this answer alone."""
     by = person(request)
