@@ -3,7 +3,7 @@
 Opening and showing are two acts: the first commits who looks and why, the second shows once.
 """
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from trials.models import RoleAssignment, UnblindingRequest, User
 from trials.permissions import Permission, Role
 from trials.rules.protocol import Arm
 from trials.rules.unblinding import look_reasons
+from trials.services.on_call import on_call
 from trials.services.unblinding import Proof, look, noting_refusals, open_look, require_proof
 from trials.services.unblinding_requests import request_facts, store_request
 
@@ -219,12 +220,27 @@ def needs_review(subject: Subject) -> bool:
     return review_due(looks, subject.trial.protocol.blind)
 
 
-def whom_to_call(subject: Subject, at: datetime) -> Iterable[User]:
-    """Return the trial's medical monitors; they may advise, and their leave is not needed."""
+@dataclass(frozen=True, slots=True)
+class Adviser:
+    """A medical monitor who may be asked; ``on_call`` when the duty list says so now."""
+
+    person: User
+    telephone: str = ""
+    on_call: bool = False
+
+
+def whom_to_call(subject: Subject, at: datetime) -> list[Adviser]:
+    """Return the medical monitors on call, or all of the trial's when nobody is on call.
+
+    They may advise. Their leave is not needed.
+    """
+    if duties := on_call(subject.trial, at):
+        return [Adviser(duty.person, duty.telephone, on_call=True) for duty in duties]
     roles = RoleAssignment.objects.in_force(at).filter(
         trial=subject.trial, role=Role.MEDICAL_MONITOR, user__is_active=True
     )
-    return User.objects.filter(pk__in=roles.values("user")).order_by("username")
+    monitors = User.objects.filter(pk__in=roles.values("user")).order_by("username")
+    return [Adviser(person) for person in monitors]
 
 
 def _afterwards(

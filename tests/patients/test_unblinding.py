@@ -125,8 +125,8 @@ def aged(access, interval):
     return access
 
 
-def naming_an_arm():
-    return {name for name, rows in contents().items() if any(arm in rows for arm in ARMS)}
+def naming_an_arm(*schemas):
+    return {name for name, rows in contents(*schemas).items() if any(arm in rows for arm in ARMS)}
 
 
 # --- In an emergency --------------------------------------------------------------------------
@@ -159,16 +159,10 @@ def test_the_arm_is_in_no_table_after_it_was_shown(study, investigator):
     shown_arm(break_it(study, subject).pk, by=investigator)
     drain()
 
-    assert (
-        naming_an_arm()
-        == before
-        == {
-            "public.trials_protocolversion",
-            "public.trials_protocolversionhistory",
-            "sealed.slot",
-            "sealed.kit_content",
-        }
-    )
+    assert naming_an_arm("public") == {
+        "public.trials_protocolversion", "public.trials_protocolversionhistory",
+    }  # fmt: skip
+    assert naming_an_arm() == before
 
 
 def test_everybody_who_must_know_is_told_that_and_not_what(study, investigator):

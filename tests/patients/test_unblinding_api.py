@@ -2,10 +2,12 @@
 
 import io
 import zipfile
+from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pypdf import PdfReader
 from redis.exceptions import ConnectionError as NoValkey
 
@@ -17,6 +19,7 @@ from tests.marks import on_postgres
 from tests.patients.test_unblinding import ARMS, WORD, naming_an_arm, with_passwords
 from trials.models import RefusedLook, SealedAccess
 from trials.permissions import Role
+from trials.services.on_call import enter_duty
 
 
 pytestmark = on_postgres
@@ -64,8 +67,8 @@ def test_the_interface_shows_the_arm_once_and_refuses_the_repeated_request(study
     assert first["Cache-Control"] == "no-store"
     assert again.status_code == 409
     assert reasons_of(again) == {("", "shown_already")}
-    assert naming_an_arm() == {
-        "public.trials_protocolversion", "public.trials_protocolversionhistory", "sealed.slot",
+    assert naming_an_arm("public") == {
+        "public.trials_protocolversion", "public.trials_protocolversionhistory",
     }  # fmt: skip
     assert "arm" not in caller.get(emergency_of(subject)).json()["results"][0]
 
@@ -84,7 +87,21 @@ def test_the_screen_shows_the_treatment_once_and_keeps_it_nowhere(study):
     assert "Lenalidomide" not in again.content.decode()
     assert "shown already" in again.content.decode()
     assert Unblinding.objects.count() == 1
-    assert "public.django_session" not in naming_an_arm()
+    assert "public.django_session" not in naming_an_arm("public")
+
+
+def test_the_screen_shows_who_is_on_call_and_the_number_to_ring(study):
+    subject, now = study.randomised(), timezone.now()
+    enter_duty(
+        trial_id=study.trial.pk, person=study.people[Role.MEDICAL_MONITOR],
+        telephone="+49 221 0000", starts_at=now, ends_at=now + timedelta(hours=12),
+        by=study.admin, at=now,
+    )  # fmt: skip
+
+    text = browser(study.people[Role.INVESTIGATOR]).get(screen_of(subject)).content.decode()
+
+    assert "Medical monitor on call" in text
+    assert "tel:+49 221 0000" in text
 
 
 def test_the_screen_needs_neither_valkey_nor_anybody_on_call(study, monkeypatch):
