@@ -64,7 +64,7 @@ def test_an_amendment_goes_from_file_to_site_through_the_pages(study):
     )
     page = client.get(address("change", version)).content.decode()
 
-    assert SiteApproval.objects.get().reference == "EC 12"
+    assert SiteApproval.objects.get(protocol_version=version).reference == "EC 12"
     assert "Re-consent due" in shown.content.decode()
     assert "DE-01-0001" in shown.content.decode()
     assert SiteVersion.objects.filter(protocol_version=version).count() == 1
