@@ -33,7 +33,7 @@ MOST_TO_WRITE = {
     "pregnancy-risk-assessments": 16,
     "counsellings": 16,
     "pregnancy-tests": 18,
-    "dose-decisions": 21,
+    "dose-decisions": 22,
     "dispensations": 30,
     "treatment-ends": 18,
 }
