@@ -25,7 +25,7 @@ from patients.models import AdverseEvent, Subject
 from reporting.cuts import take_cut
 from trials.models import Trial, User
 from trials.permissions import Role
-from trials.services.setup import give_role
+from trials.services.people import give_role
 
 
 SUBJECTS = 1500

@@ -628,6 +628,16 @@ def test_a_list_asks_as_many_questions_for_ten_subjects_as_for_one(study, page):
     assert questions(client, reverse(page)) == few
 
 
+def test_the_list_of_people_asks_as_many_questions_for_ten_more(study):
+    client, page = logged_in(study.admin), reverse("admin:trials_user_changelist")
+    client.get(page)
+    few = questions(client, page)
+    for number in range(10):
+        user(f"somebody-{number}")
+
+    assert questions(client, page) == few
+
+
 def test_the_subjects_page_asks_as_many_questions_for_a_long_course_as_for_a_short_one(study):
     subject = a_course(study)
     client = logged_in(study.people[Role.MONITOR])

@@ -17,8 +17,8 @@ from trials.permissions import Role
 from trials.rules.commitment import Contents, digest_of
 from trials.rules.randomisation import Entry, design_of, generate
 from trials.services.lists import approve_list, dry_run, generate_list, load_list, withdraw_list
+from trials.services.people import give_role
 from trials.services.randomisation import allocate
-from trials.services.setup import give_role
 
 
 pytestmark = on_postgres

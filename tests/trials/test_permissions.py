@@ -13,7 +13,8 @@ from tests.factories import NOW, TODAY, Study, protocol_text, user
 from tests.marks import on_postgres
 from trials.models import RoleAssignment, Site, Trial, User
 from trials.permissions import TABLE, Permission, Role, authorise
-from trials.services.setup import create_trial, give_role
+from trials.services.people import give_role
+from trials.services.setup import create_trial
 
 
 pytestmark = on_postgres

@@ -1,7 +1,10 @@
 """Accounts of people, what happened to their log-ins, and the clients of site systems."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from allauth.mfa.models import Authenticator
@@ -25,12 +28,13 @@ from trials.admin.account_forms import (
     GiveClientForm,
     SecretForm,
 )
+from trials.admin.acting import ActingAdmin
 from trials.admin_forms import ServiceForm, form_page, send
 from trials.admin_site import person, site
 from trials.models import LogInRecord, MachineClient, User
 from trials.models.accounts import READERS, Kind
 from trials.permissions import Permission
-from trials.services.log_ins import lock_end, name_key
+from trials.services.log_ins import lock_ends, name_key
 
 
 TONES = dict.fromkeys(Kind.values, "info") | {
@@ -43,25 +47,38 @@ TONES = dict.fromkeys(Kind.values, "info") | {
 }
 
 
-class FormsAdmin(ReadOnlyAdmin):
+class FormsAdmin(ActingAdmin):
     """Pages whose forms call services, one of which may make a secret that is shown once."""
 
-    def answer(self, request: HttpRequest, form: ServiceForm, *, back: str, done: str) -> Any:
+    added: ClassVar[str]
+
+    def answer(
+        self,
+        request: HttpRequest,
+        form: ServiceForm,
+        *,
+        back: str = "",
+        done: str = "",
+        **context: Any,
+    ) -> HttpResponse:
         """Return the form's page, or what follows when its service was called."""
+        back = back or self.back(request, form)
         if not form.is_valid() or send(form, request, at=timezone.now()) is None:
-            return form_page(self, request, form, back=back)
+            return form_page(self, request, form, back=back, **context)
         if isinstance(form, SecretForm) and form.secret:
             shown = {**self.admin_site.each_context(request), "form": form, "back": back}
             page = TemplateResponse(request, "admin/vigil/secret.html", shown)
             page["Cache-Control"] = "no-store"
             return page
-        messages.success(request, done)
+        messages.success(request, done or self.added)
         return redirect(back)
 
 
 @admin.register(User, site=site)
 class AccountAdmin(FormsAdmin):
     read_permission = Permission.READ_PEOPLE
+    add_form, added = AddPersonForm, "The account is made."
+    adders = (Permission.MANAGE_PEOPLE,)
     list_display = ("username", "name", "kind", "state", "factor", "last_login")
     list_filter = ("is_machine", "is_active")
     search_fields = ("username", "last_name")
@@ -78,12 +95,20 @@ class AccountAdmin(FormsAdmin):
     @display(
         description="Log-in", label={"open": "success", "locked": "danger", "switched off": "info"}
     )
-    def state(self, row: User) -> str:
-        return state_of(row)
+    def state(self, row: Any) -> str:
+        return str(row.standing.state)
 
     @display(description="Second factor")
-    def factor(self, row: User) -> str:
-        return ", ".join(factors_of(row)) or "–"
+    def factor(self, row: Any) -> str:
+        return ", ".join(row.standing.factors) or "–"
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Read how the page's accounts stand all at once, whatever their number."""
+        found = super().get_changelist_instance(request)
+        standing = standing_of(found.result_list, at=timezone.now())
+        for row in found.result_list:
+            row.standing = standing[row.pk]
+        return found
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.form_view)
@@ -92,32 +117,23 @@ class AccountAdmin(FormsAdmin):
             *super().get_urls(),
         ]
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(person(request).may(Permission.MANAGE_PEOPLE))
-
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = AddPersonForm(request.POST or None, by=person(request))
-        back = reverse("admin:trials_user_changelist")
-        return self.answer(request, form, back=back, done="The account is made.")
-
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
         if row is None:
             raise Http404
+        standing = standing_of([row], at=timezone.now())[row.pk]
         context = {
             **self.admin_site.each_context(request),
             "title": row.username,
             "account": row,
-            "state": state_of(row),
-            "factors": factors_of(row),
+            "state": standing.state,
+            "factors": standing.factors,
             "roles": row.assignments,
             "bound": SocialAccount.objects.filter(user=row).exists(),
             "records": LogInRecord.objects.filter(person=row).order_by("-pk")[:20],
-            "forms": self._forms(request, row),
+            "forms": self._forms(request, row, standing),
         }
         return TemplateResponse(request, "admin/vigil/account.html", context)
 
@@ -132,13 +148,13 @@ class AccountAdmin(FormsAdmin):
         back = reverse("admin:trials_user_change", args=[row.pk])
         return self.answer(request, form, back=back, done="It is done, and recorded.")
 
-    def _forms(self, request: HttpRequest, row: User) -> list[dict[str, str]]:
+    def _forms(self, request: HttpRequest, row: User, standing: "Standing") -> list[dict[str, str]]:
         if row.is_machine or not person(request).may(Permission.MANAGE_PEOPLE):
             return []
         offered = {
             "password": True,
-            "lock": state_of(row) == "locked",
-            "factors": bool(factors_of(row)),
+            "lock": standing.state == "locked",
+            "factors": bool(standing.factors),
             "sign-on": settings.OIDC_PROVIDER_ON,
         }
         return [
@@ -152,17 +168,32 @@ class AccountAdmin(FormsAdmin):
         ]
 
 
-def state_of(user: User) -> str:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether somebody's log-in is open, locked or switched off, and their second factors."""
+
+    state: str
+    factors: tuple[str, ...]
+
+
+FACTORS = {"totp": "authenticator application", "webauthn": "passkey"}
+
+
+def standing_of(users: Iterable[User], *, at: datetime) -> dict[int, Standing]:
+    """Return how each account stands, in two queries whatever their number."""
+    users = list(users)
+    locked = lock_ends((name_key(user.username) for user in users), at=at)
+    factors: dict[int, list[str]] = defaultdict(list)
+    held = Authenticator.objects.filter(user__in=users, type__in=FACTORS).order_by("type")
+    for user_id, kind in held.values_list("user_id", "type"):
+        factors[user_id].append(FACTORS[kind])
+    return {user.pk: Standing(_state(user, locked), tuple(factors[user.pk])) for user in users}
+
+
+def _state(user: User, locked: Mapping[str, datetime]) -> str:
     if not user.is_active:
         return "switched off"
-    locked = lock_end(key=name_key(user.username), address=None, at=timezone.now())
-    return "locked" if locked else "open"
-
-
-def factors_of(user: User) -> list[str]:
-    held = Authenticator.objects.filter(user=user).order_by("type").values_list("type", flat=True)
-    names = {"totp": "authenticator application", "webauthn": "passkey"}
-    return [names[kind] for kind in held if kind in names]
+    return "locked" if name_key(user.username) in locked else "open"
 
 
 @admin.register(LogInRecord, site=site)
@@ -190,6 +221,8 @@ class LogInAdmin(ReadOnlyAdmin):
 @admin.register(MachineClient, site=site)
 class MachineClientAdmin(FormsAdmin):
     read_permission = Permission.MANAGE_CLIENTS
+    add_form, added = GiveClientForm, "The client is given."
+    adders = (Permission.MANAGE_CLIENTS,)
     list_display = ("name", "user", "what_for", "expires_on", "state", "last_used")
     list_select_related = ("user", "trial", "application")
     search_fields = ("name", "user__username")
@@ -217,16 +250,6 @@ class MachineClientAdmin(FormsAdmin):
         view = self.admin_site.admin_view(self.form_view)
         own = path("<uuid:pk>/forms/<slug:what>/", view, name="trials_machineclient_form")
         return [own, *super().get_urls()]
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(person(request).may(Permission.MANAGE_CLIENTS))
-
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        form = GiveClientForm(request.POST or None, by=person(request))
-        back = reverse("admin:trials_machineclient_changelist")
-        return self.answer(request, form, back=back, done="The client is given.")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

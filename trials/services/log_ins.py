@@ -6,7 +6,8 @@ attempt back.
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -64,30 +65,36 @@ def attempt(
 
 def lock_end(*, key: str, address: str | None, at: datetime) -> datetime | None:
     """Return until when log-in is refused for a name, or from an address; nothing if it is not."""
-    lasts = timedelta(seconds=settings.VIGIL_LOCK_SECONDS)
-    recent = LogInRecord.objects.filter(at__gt=at - 2 * lasts).order_by("pk")
-    ends = [
-        locked_until(
-            _since_reset(recent.filter(name_key=key)),
-            LockPolicy(failures=settings.VIGIL_LOCK_FAILURES, lasts=lasts),
-        )
-    ]
+    ends = [lock_ends([key], at=at).get(key)]
     if address is not None:
-        failed = recent.filter(address=address, kind=Kind.FAILED).values_list("at", flat=True)
-        policy = LockPolicy(failures=settings.VIGIL_LOCK_ADDRESS_FAILURES, lasts=lasts)
-        ends.append(locked_until(failed, policy))
+        recent = _recent(at).filter(address=address, kind=Kind.FAILED)
+        policy = _policy(settings.VIGIL_LOCK_ADDRESS_FAILURES)
+        ends.append(locked_until(recent.values_list("at", flat=True), policy))
     return max((end for end in ends if end is not None and at < end), default=None)
 
 
-def _since_reset(records: QuerySet[LogInRecord]) -> list[datetime]:
-    """Return when attempts failed since the last log-in, or since somebody ended the lock."""
-    failed: list[datetime] = []
-    for kind, at in records.values_list("kind", "at"):
+def lock_ends(keys: Iterable[str], *, at: datetime) -> dict[str, datetime]:
+    """Return until when log-in is refused for each locked name, by its key, in one query."""
+    failed: dict[str, list[datetime]] = defaultdict(list)
+    for key, kind, when in (
+        _recent(at).filter(name_key__in=list(keys)).values_list("name_key", "kind", "at")
+    ):
         if kind in (Kind.LOGGED_IN, Kind.LOCK_ENDED):
-            failed = []
+            failed[key] = []
         elif kind == Kind.FAILED:
-            failed.append(at)
-    return failed
+            failed[key].append(when)
+    policy = _policy(settings.VIGIL_LOCK_FAILURES)
+    ends = {key: locked_until(attempts, policy) for key, attempts in failed.items()}
+    return {key: end for key, end in ends.items() if end is not None and at < end}
+
+
+def _recent(at: datetime) -> QuerySet[LogInRecord]:
+    lasts = timedelta(seconds=settings.VIGIL_LOCK_SECONDS)
+    return LogInRecord.objects.filter(at__gt=at - 2 * lasts).order_by("pk")
+
+
+def _policy(failures: int) -> LockPolicy:
+    return LockPolicy(failures=failures, lasts=timedelta(seconds=settings.VIGIL_LOCK_SECONDS))
 
 
 def note(

@@ -15,10 +15,7 @@ from trials.events import ProtocolActivated
 from trials.models import ProtocolVersion, RoleAssignment, Site, Trial, User
 from trials.permissions import Permission, Role, authorise
 from trials.rules.protocol import digest, load_protocol
-from trials.services.people import give_role
 
-
-__all__ = ["add_site", "create_trial", "give_role"]
 
 _SITE_CODE = re.compile(r"(?=.{1,10}\Z)[A-Z0-9]+(-[A-Z0-9]+)*")
 
