@@ -28,6 +28,7 @@ def django_db_setup(django_db_blocker) -> Iterator[None]:
         name = f"test_vigil_{os.getpid()}"
         _as_owner(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         _as_owner(f"CREATE DATABASE {name} TEMPLATE {template}")
+        _as_owner(f"ALTER DATABASE {name} SET synchronous_commit = off")  # lost with the run anyway
         _use(name)
     yield
     with django_db_blocker.unblock():
@@ -49,14 +50,15 @@ def _template() -> str:
     text = b"".join(path.read_bytes() for path in files if path.is_file())
     login = str(settings.DATABASES["default"]["PASSWORD"]).encode()
     name = f"vigil_template_{hashlib.sha256(text + login).hexdigest()[:12]}"
-    if not _as_owner("SELECT 1 FROM pg_database WHERE datname = %s", name):
-        draft = f"{name}_{os.getpid()}"
-        _as_owner(f"CREATE DATABASE {draft}")
-        _use(draft)
-        call_command("migrate", verbosity=0)
-        for connection in connections.all():
-            connection.close()
+    with _owner() as link:
+        link.execute("SELECT pg_advisory_lock(hashtext('vigil_template'))")  # one of two workers
         if not _as_owner("SELECT 1 FROM pg_database WHERE datname = %s", name):
+            draft = f"{name}_{os.getpid()}"
+            _as_owner(f"CREATE DATABASE {draft}")
+            _use(draft)
+            call_command("migrate", verbosity=0)
+            for connection in connections.all():
+                connection.close()
             _as_owner(f"ALTER DATABASE {draft} RENAME TO {name}")
     return name
 
@@ -74,12 +76,16 @@ def _use(name: str) -> None:
         settings.DATABASES[connection.alias]["NAME"] = name
 
 
-def _as_owner(statement: str, *values: str) -> list[tuple]:
+def _owner() -> psycopg.Connection:
     owner = settings.DATABASES["owner"]
-    with psycopg.connect(
+    return psycopg.connect(
         host=owner["HOST"], port=owner["PORT"], user=owner["USER"], password=owner["PASSWORD"],
         dbname="postgres", autocommit=True,
-    ) as link:  # fmt: skip
+    )  # fmt: skip
+
+
+def _as_owner(statement: str, *values: str) -> list[tuple]:
+    with _owner() as link:
         cursor = link.execute(statement, values or None)
         return cursor.fetchall() if cursor.description else []
 

@@ -95,7 +95,8 @@ def test_no_line_names_a_subject_a_value_or_an_arm(study, lines):
             "/kit-supplies", {**KITS, "kits": [{**KITS["kits"][0], "arm": ARMS[0]}]}
         ),
         caller_for(study.statistician).post(
-            "/randomisation-lists", {**LIST, "entries": [{"stratum": "H", "arm": ARMS[0]}]}
+            "/randomisation-lists",
+            {**LIST, "entries": [{"stratum": "Stratumqx", "arm": ARMS[0]}]},
         ),
     ]
 

@@ -60,9 +60,13 @@ def study():
 
 def with_passwords(study):
     for person in study.people.values():
-        person.set_password(WORD)
-        person.save()
+        with_password(person)
     return study
+
+
+def with_password(person):
+    person.set_password(WORD)
+    person.save()
 
 
 @pytest.fixture
@@ -210,6 +214,7 @@ def test_nobody_but_an_investigator_breaks_a_blind(study, role):
 def test_an_investigator_of_another_site_finds_no_subject_and_postgresql_refuses_too(study):
     subject = study.randomised()
     stranger = study.person(Role.INVESTIGATOR, site=study.add_site("DE-02"))
+    with_password(stranger)
 
     with pytest.raises(Subject.DoesNotExist):
         break_it(study, subject, by=stranger)

@@ -67,7 +67,7 @@ CASES = {
     ),
     "a condition": (
         ('dose_mg = 20\ncondition = "mrd_positive"', "dose_mg = 20"),
-        [("Dosing", "Dose plan: cycles 13 to 18 change from 20 mg if MRD-positive to 20 mg")],
+        [("Dosing", "Dose plan: cycles 13 to 18 change from 20 mg if mrd positive to 20 mg")],
     ),
     "a dose modification": (
         ('resume_at = "same_level"', 'resume_at = "one_level_lower"'),
