@@ -130,7 +130,7 @@ class ScreeningCorrectionOut(RecordOut):
 
 
 class RandomisationMistakeIn(Shape):
-    kind = serializers.ChoiceField(RandomisationMistake.Kind.choices)
+    mistake = serializers.ChoiceField(RandomisationMistake.Kind.choices, source="kind")
     reason = serializers.CharField(max_length=2000)
 
 

@@ -209,7 +209,7 @@ def test_the_addresses_record_and_report_for_the_roles_that_may():
 
     corrected = site.post(f"{path}/screening-corrections", {"values": LOW, "reason": "misread"})
     marked = manager.post(
-        f"{path}/randomisation-mistakes", {"kind": "twice", "reason": "same person as 0001"}
+        f"{path}/randomisation-mistakes", {"mistake": "twice", "reason": "same person as 0001"}
     )
     refusal = site.post(f"{path}/screening-corrections", {"values": LOW, "reason": "again"})
     report = manager.get("/trials/CLLM1/mis-stratification")
