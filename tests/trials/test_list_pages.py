@@ -1,10 +1,13 @@
 """The pages of randomisation lists, the log and the verification, as people use them."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from tests.factories import BLOCK, Study
+from tests.interface import caller_for
 from tests.marks import on_postgres
 from tests.postgres import contents
 from trials.models import RandomisationList, SealedAccess
@@ -159,3 +162,22 @@ def test_the_statistician_verifies_on_a_page_and_takes_the_certificate(study):
     assert "QXACT" in annex
     assert pdf.content.startswith(b"%PDF")
     assert browser(study.coordinator).get(address).status_code == 403
+
+
+def test_nobody_who_enrols_sees_block_sizes_list_lengths_or_counts_by_arm(study):
+    subject = study.randomised()
+    addresses = [
+        "/randomisation-lists", "/trials", "/sites", "/trials/CLLM1/accrual",
+        "/trials/CLLM1/protocol-versions", "/trials/CLLM1/mis-stratification",
+        "/trials/CLLM1/randomisation-verification", "/events?trial=CLLM1",
+        f"/subjects/{subject.pk}", f"/subjects/{subject.pk}/randomisations",
+        f"/randomisation-lists/{study.list.pk}/dry-run",
+    ]  # fmt: skip
+
+    for role in (Role.SITE_SYSTEM, Role.COORDINATOR, Role.INVESTIGATOR):
+        caller = caller_for(study.people[role])
+        text = " ".join(caller.get(path).content.decode() for path in addresses)
+        words = set(re.findall(r"[a-z_]+", text.lower()))
+        assert {"digest", "stratum"} <= words
+        assert not words & {"block", "blocks", "block_sizes", "entries", "places", "taken"}
+        assert not any(arm in text for arm in ARMS)
