@@ -13,7 +13,7 @@ from config import servers
 
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("adverse_events", "row_level_security")
+NAMES = ("adverse_events", "allocations", "row_level_security")
 INSIDE = "VIGIL_BENCH_DATABASE"
 
 

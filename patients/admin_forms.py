@@ -6,7 +6,14 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from patients.models import AdverseEvent, LabResult, ResponseAssessment, Subject, Visit
+from patients.models import (
+    AdverseEvent,
+    LabResult,
+    RandomisationMistake,
+    ResponseAssessment,
+    Subject,
+    Visit,
+)
 from patients.rules.partial_dates import PartialDate
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
 from patients.services.consent import record_consent, withdraw_consent
@@ -14,6 +21,10 @@ from patients.services.enrolment import enrol_subject, randomise_subject, record
 from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
 from patients.services.response import correct_response, record_response
+from patients.services.stratification import (
+    correct_screening,
+    record_randomisation_mistake,
+)
 from patients.services.transfers import transfer_subject
 from patients.services.visits import record_contact, record_visit
 from trials.admin_forms import DayField, ServiceForm
@@ -238,6 +249,60 @@ class RandomiseForm(SubjectForm):
         return subject.allocation_id is None
 
 
+class CorrectScreeningForm(SubjectForm):
+    title, icon, submit = "Correct a screening value", "edit_note", "Record the correction"
+    permission = Permission.CORRECT_CLINICAL
+    service = staticmethod(correct_screening)
+    note = (
+        "The randomisation stays as it was, in the stratum it was made in. The stratum that the "
+        "right value gives is kept beside it, and the difference appears in the report."
+    )
+
+    variable = forms.ChoiceField(label="What was wrong")
+    value = forms.CharField(
+        required=False, max_length=100, label="What it ought to be",
+        help_text="A number, a day as YYYY-MM-DD, yes or no; nothing if it is not known",
+    )  # fmt: skip
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), label="Reason")
+
+    def prepare(self, protocol: Protocol) -> None:
+        self.asked = {each.code: each for each in protocol.screening.variables}
+        listed = [("", "Choose…"), *((code, each.label) for code, each in self.asked.items())]
+        self.fields["variable"].choices = listed  # type: ignore[attr-defined]
+
+    def arguments(self) -> dict[str, Any]:
+        found = super().arguments()
+        value = _typed(found["value"].strip(), self.asked[found["variable"]].kind)
+        return {"values": {found["variable"]: value}, "reason": found["reason"]}
+
+    @classmethod
+    def offered(cls, subject: Subject) -> bool:
+        return subject.allocation_id is not None
+
+
+def _typed(text: str, kind: str) -> object:
+    """Return what was typed as the kind of value it is for; the rule names what it cannot be."""
+    if not text:
+        return None
+    if kind == "yes_no":
+        return {"yes": True, "no": False}.get(text.lower(), text)
+    return int(text) if kind == "whole" and text.isascii() and text.isdigit() else text
+
+
+class MistakeForm(SubjectForm):
+    title, icon, submit = "Randomised in error", "report", "Mark the randomisation"
+    permission = Permission.ANNOTATE_RANDOMISATION
+    service = staticmethod(record_randomisation_mistake)
+    note = "Undoes nothing: the subject is analysed as randomised, with this mark."
+
+    kind = forms.ChoiceField(choices=RandomisationMistake.Kind.choices, label="What happened")
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), label="Reason")
+
+    @classmethod
+    def offered(cls, subject: Subject) -> bool:
+        return subject.allocation_id is not None
+
+
 class VisitForm(SubjectForm):
     title, icon = "Visit", "event_available"
     permission = Permission.RECORD_CLINICAL
@@ -423,6 +488,8 @@ FORMS: dict[str, type[SubjectForm]] = {
     "consent": ConsentForm,
     "screening": ScreeningForm,
     "randomisation": RandomiseForm,
+    "screening-correction": CorrectScreeningForm,
+    "randomisation-mistake": MistakeForm,
     "visit": VisitForm,
     "labs": LabForm,
     "adverse-event": AdverseEventForm,

@@ -146,3 +146,22 @@ class UnblindingAssessed(SubjectEvent):
     type = "patients.UnblindingAssessed"
     unblinding_id: UUID
     impact: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreeningCorrected(SubjectEvent):
+    """Screening values of a randomised subject were wrong; the randomisation stays as it was."""
+
+    type = "patients.ScreeningCorrected"
+    correction_id: UUID
+    variables: tuple[str, ...]
+    other_stratum: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomisationMistakeRecorded(SubjectEvent):
+    """A subject was marked as randomised in error, and is analysed as randomised."""
+
+    type = "patients.RandomisationMistakeRecorded"
+    mistake_id: UUID
+    kind: str

@@ -25,8 +25,10 @@ from patients.models import (
     Death,
     FurtherTreatment,
     LabResult,
+    RandomisationMistake,
     ResponseAssessment,
     Screening,
+    ScreeningCorrection,
     Subject,
     Visit,
 )
@@ -76,6 +78,8 @@ class Casebook:
     consents: Sequence[Consent]
     withdrawal: ConsentWithdrawal | None
     screenings: Sequence[Screening]
+    corrections: Sequence[ScreeningCorrection]
+    mistakes: Sequence[RandomisationMistake]
     visits: Sequence[Visit]
     labs: Sequence[LabResult]
     adverse_events: Sequence[AdverseEvent]
@@ -114,6 +118,20 @@ class Casebook:
             code = self.subject.allocation.stratum
         else:
             code = self.screening.stratum if self.screening else ""
+        return self._label(code)
+
+    @property
+    def corrected_stratum(self) -> str:
+        """What the last correction of the screening gives, if that is another stratum."""
+        allocation = self.subject.allocation
+        if allocation is None or not self.corrections:
+            return ""
+        code = self.corrections[-1].stratum
+        if code == allocation.stratum:
+            return ""
+        return self._label(code) if code else "none holds the right values"
+
+    def _label(self, code: str) -> str:
         labels = {stratum.code: stratum.label for stratum in self.protocol.strata}
         return labels.get(code, code)
 
@@ -140,6 +158,8 @@ def read_casebook(subject: Subject) -> Casebook:
         consents=of(Consent),
         withdrawal=one(ConsentWithdrawal),
         screenings=list(screenings),
+        corrections=of(ScreeningCorrection),
+        mistakes=of(RandomisationMistake),
         visits=of(Visit),
         labs=of(LabResult),
         adverse_events=of(AdverseEvent),
@@ -230,6 +250,14 @@ def _before_treatment(book: Casebook) -> Iterator[Entry]:
     if allocation is not None:
         detail = f"{allocation.number}, {book.stratum}"
         yield _entry(allocation.randomised_on, "casino", "Randomised", detail, "primary")
+    for mistake in book.mistakes:
+        day = book.subject.site.local_day(mistake.recorded_at)
+        title = f"Randomised in error: {mistake.get_kind_display()}"
+        yield _entry(day, "report", title, mistake.reason, "danger")
+    for correction in book.corrections:
+        day = book.subject.site.local_day(correction.recorded_at)
+        title = f"Screening corrected: {', '.join(correction.corrected)}"
+        yield _entry(day, "edit_note", title, correction.reason, "warning")
 
 
 def _on_treatment(book: Casebook) -> Iterator[Entry]:

@@ -100,6 +100,13 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Randomisation",
+        (
+            ("trials.randomisationlist", "list_alt_check", "Randomisation lists"),
+            ("trials.allocation", "casino", "Randomisation log"),
+        ),
+    ),
+    (
         "Oversight",
         (
             ("reporting.safetysummary", "summarize", "Safety summaries"),

@@ -7,7 +7,14 @@ from rest_framework.fields import empty
 
 from events.api.serializers import Shape
 from patients.api.fields import PartialDateField, ScreeningValues, decimal
-from patients.models import AdverseEvent, LabResult, ResponseAssessment, Subject, Visit
+from patients.models import (
+    AdverseEvent,
+    LabResult,
+    RandomisationMistake,
+    ResponseAssessment,
+    Subject,
+    Visit,
+)
 
 
 TEXT = 4000
@@ -105,6 +112,30 @@ class RandomisationOut(Shape):
     stratum = serializers.CharField()
     randomised_on = serializers.DateField()
     allocated_at = serializers.DateTimeField()
+
+
+class ScreeningCorrectionIn(Shape):
+    values = ScreeningValues(help_text="The values that were wrong, as they ought to be.")
+    reason = serializers.CharField(max_length=2000)
+
+
+class ScreeningCorrectionOut(RecordOut):
+    found = serializers.DictField(child=serializers.JSONField())
+    corrected = serializers.DictField(child=serializers.JSONField())
+    levels = serializers.DictField(child=serializers.CharField())
+    stratum = serializers.CharField(
+        help_text="What the corrected values give; the stratum of the randomisation stays."
+    )
+    reason = serializers.CharField()
+
+
+class RandomisationMistakeIn(Shape):
+    mistake = serializers.ChoiceField(RandomisationMistake.Kind.choices, source="kind")
+    reason = serializers.CharField(max_length=2000)
+
+
+class RandomisationMistakeOut(RecordOut, RandomisationMistakeIn):
+    pass
 
 
 class VisitIn(Shape):

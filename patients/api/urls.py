@@ -13,6 +13,16 @@ urlpatterns = [
     path(f"{_ONE}/consent-withdrawals", views.ConsentWithdrawals.as_view(), name="withdrawals"),
     path(f"{_ONE}/screenings", views.Screenings.as_view(), name="screenings"),
     path(f"{_ONE}/randomisations", views.Randomisations.as_view(), name="randomisations"),
+    path(
+        f"{_ONE}/screening-corrections",
+        views.ScreeningCorrections.as_view(),
+        name="screening-corrections",
+    ),
+    path(
+        f"{_ONE}/randomisation-mistakes",
+        views.RandomisationMistakes.as_view(),
+        name="randomisation-mistakes",
+    ),
     path(f"{_ONE}/visits", views.Visits.as_view(), name="visits"),
     path(f"{_ONE}/labs", views.Labs.as_view(), name="labs"),
     path(f"{_ONE}/response-assessments", views.ResponseAssessments.as_view(), name="responses"),

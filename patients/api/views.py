@@ -21,8 +21,10 @@ from patients.models import (
     Death,
     FurtherTreatment,
     LabResult,
+    RandomisationMistake,
     ResponseAssessment,
     Screening,
+    ScreeningCorrection,
     Subject,
     SubjectTransfer,
     Visit,
@@ -33,6 +35,10 @@ from patients.services.enrolment import enrol_subject, randomise_subject, record
 from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
 from patients.services.response import correct_response, record_response
+from patients.services.stratification import (
+    correct_screening,
+    record_randomisation_mistake,
+)
 from patients.services.transfers import transfer_subject
 from patients.services.visits import record_contact, record_visit
 from trials.api.authentication import acting_user
@@ -112,6 +118,20 @@ class Randomisations(SubjectRecords):
     def rows(self, subject: Subject) -> QuerySet[Any]:
         held = [subject.allocation_id] if subject.allocation_id else []
         return Allocation.objects.filter(pk__in=held).order_by("allocated_at")
+
+
+class ScreeningCorrections(SubjectRecords):
+    """Screening values found wrong after randomisation. The randomisation stays as it was."""
+
+    takes, answers = shapes.ScreeningCorrectionIn, shapes.ScreeningCorrectionOut
+    model, record = ScreeningCorrection, staticmethod(correct_screening)
+
+
+class RandomisationMistakes(SubjectRecords):
+    """Marks that the subject was randomised in error. They are analysed as randomised."""
+
+    takes, answers = shapes.RandomisationMistakeIn, shapes.RandomisationMistakeOut
+    model, record = RandomisationMistake, staticmethod(record_randomisation_mistake)
 
 
 class Visits(SubjectRecords):

@@ -1,5 +1,6 @@
 """Verification of a randomisation, as data, text or a certificate to sign."""
 
+import dataclasses
 from typing import Any
 
 from django.http import HttpResponse
@@ -8,12 +9,14 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from events.api.serializers import Query
 from reporting.api.serializers import AsQuery
 from reporting.api.views import PROBLEMS, REFUSED, AnyAccept, as_parameter, asked, file_of
 from reporting.documents.certificate import CONTENT_TYPES, rendered_certificate
+from reporting.services.randomisation import BURST_MINUTES, stratification_report
 from reporting.unblinded.verification import verify_randomisation
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
@@ -54,3 +57,24 @@ class RandomisationVerification(APIView):
         )
         name = f"{trial.code}-randomisation.{'txt' if kind == 'text' else kind}"
         return file_of(rendered_certificate(certificate, kind), CONTENT_TYPES[kind], name)
+
+
+class StratificationQuery(Query):
+    minutes = serializers.IntegerField(min_value=1, max_value=24 * 60, default=BURST_MINUTES)
+
+
+class StratificationReport(APIView):
+    """Subjects in a wrong stratum, subjects randomised in error, and bursts at one site."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("minutes", OpenApiTypes.INT, description="how close is a burst")
+        ],
+        responses={200: OpenApiTypes.OBJECT, **PROBLEMS},
+    )
+    def get(self, request: Request, code: str) -> Response:
+        """Return the report, blinded, for the sites whose randomisation you may read."""
+        trial = trial_for(acting_user(request), code, Permission.READ_RANDOMISATION)
+        minutes = asked(StratificationQuery, request)["minutes"]
+        report = stratification_report(trial=trial, burst_minutes=minutes, by=acting_user(request))
+        return Response(dataclasses.asdict(report))

@@ -8,7 +8,7 @@ from reporting.api.amendments import (
     ProtocolVersions,
 )
 from reporting.api.contingency import ContingencyPasswords, ContingencySheets
-from reporting.api.randomisation import RandomisationVerification
+from reporting.api.randomisation import RandomisationVerification, StratificationReport
 from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, TrialAccrual
 
 
@@ -32,6 +32,11 @@ urlpatterns = [
         "trials/<slug:code>/randomisation-verification",
         RandomisationVerification.as_view(),
         name="randomisation-verification",
+    ),
+    path(
+        "trials/<slug:code>/mis-stratification",
+        StratificationReport.as_view(),
+        name="mis-stratification",
     ),
     path("trials/<slug:code>/accrual", TrialAccrual.as_view(), name="accrual"),
     path("contingency-sheets", ContingencySheets.as_view(), name="contingency-sheets"),

@@ -60,6 +60,8 @@ NEEDS = {
     "trials_leaver": {Permission.READ_PEOPLE},
     "trials_accessreview": {Permission.READ_PEOPLE},
     "trials_oncall": set(Permission),
+    "trials_randomisationlist": set(Permission),
+    "trials_allocation": {Permission.READ_RANDOMISATION},
     "trials_site": {Permission.READ_SUBJECTS, Permission.MANAGE_TRIAL},
     "trials_protocolversion": {Permission.READ_HISTORY, Permission.MANAGE_TRIAL},
     "django_celery_beat_periodictask": {Permission.MANAGE_TRIAL},

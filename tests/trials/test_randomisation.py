@@ -1,17 +1,20 @@
+import contextlib
+import threading
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import connections, transaction
 
 from events.acting import as_system
 from events.models import OutboxEvent
+from patients.services.enrolment import randomise_subject
 from tests.factories import NOW, TODAY, Study, protocol_text
 from tests.marks import on_postgres
 from tests.postgres import ask, at_once, column, contents
 from trials import sealed
-from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting
+from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting, StratumRefused
 from trials.models import Allocation, Site, SiteVersion
 from trials.services.people import give_role, record_training
 from trials.services.randomisation import allocate
@@ -122,6 +125,103 @@ def test_eight_at_once_neither_skip_nor_double_a_place():
 
     assert positions() == list(range(1, 25))
     assert taken() == 24
+
+
+def overlapping(monkeypatch, *, wait=30):
+    """Hold every request after it has read and before it takes a place, until two are there."""
+    both_have_read = threading.Barrier(2)
+    take = sealed.take_slot
+
+    def take_when_both_have_read(*facts):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_have_read.wait(timeout=wait)
+        return take(*facts)
+
+    monkeypatch.setattr(sealed, "take_slot", take_when_both_have_read)
+
+
+def randomise(study, subject):
+    return randomise_subject(
+        subject_id=subject.pk, randomised_on=TODAY, by=study.system, at=NOW
+    ).slot_id
+
+
+def test_two_requests_that_both_read_before_either_writes_get_two_slots(monkeypatch):
+    study = Study(kits=0)
+    first, second = study.screened(), study.screened()
+    overlapping(monkeypatch)
+
+    slots = at_once(partial(randomise, study, first), partial(randomise, study, second))
+
+    assert len(set(slots)) == 2
+    assert positions() == [1, 2]
+
+
+def test_the_same_order_of_steps_gives_one_slot_to_both_where_the_next_is_read_before_a_lock():
+    """What a known peer does: it shows that the order above is the one that hurts."""
+    study = Study(kits=0)
+    both_have_read = threading.Barrier(2)
+
+    def read_then_write():
+        with transaction.atomic(using="owner"), connections["owner"].cursor() as cursor:
+            cursor.execute(
+                "SELECT s.id FROM sealed.slot s JOIN sealed.head h USING (list_id, stratum)"
+                " WHERE s.stratum = 'H' AND s.list_id = %s AND s.position = h.taken + 1",
+                [study.list.pk],
+            )
+            slot = cursor.fetchone()[0]
+            both_have_read.wait(timeout=30)
+            cursor.execute("UPDATE sealed.head SET taken = taken + 1 WHERE stratum = 'H'")
+        return slot
+
+    slots = at_once(read_then_write, read_then_write)
+
+    assert len(set(slots)) == 1
+
+
+def test_one_subject_asked_for_twice_at_once_gets_one_slot(monkeypatch):
+    study = Study(kits=0)
+    subject = study.screened()
+    overlapping(monkeypatch, wait=1)  # the second waits for the subject and cannot be there
+
+    answers = at_once(*[partial(randomise, study, subject)] * 2)
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["NotRandomisable", "UUID"]
+    assert positions() == [1]
+
+
+@pytest.mark.parametrize("used", [0, 1, 2])
+def test_sixteen_at_once_over_the_ends_of_blocks_neither_skip_nor_double(used):
+    """Blocks are of three: whatever place of a block comes first, all places come, each once."""
+    study = Study(kits=0)
+    for _ in range(used):
+        place(study)
+
+    at_once(*[partial(place, study)] * 16)
+
+    assert positions() == list(range(1, 17 + used))
+    assert taken() == 16 + used
+
+
+def test_a_stratum_the_protocol_does_not_have_is_refused():
+    study = Study(kits=0)
+    before = contents()
+
+    with pytest.raises(StratumRefused, match="Z"):
+        place(study, stratum="Z")
+
+    assert contents() == before
+
+
+def test_an_allocation_keeps_what_it_was_decided_from():
+    study = Study(kits=0)
+
+    allocation = study.randomised().allocation
+
+    assert allocation.levels == {"mrd": "H", "site": "DE-01"}
+    assert allocation.inputs == {"mrd_level": "0.02"}
+    assert (allocation.list_id, allocation.algorithm) == (study.list.pk, "next_of_stratum/1")
+    assert allocation.protocol_version == study.trial.current_version
 
 
 def test_those_that_fail_among_eight_at_once_leave_no_gap():

@@ -6,6 +6,7 @@ from trials.admin import (
     events,
     on_call,
     people,
+    randomisation,
     reviews,
     schedules,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "events",
     "on_call",
     "people",
+    "randomisation",
     "reviews",
     "schedules",
 ]
