@@ -328,6 +328,10 @@ PGHISTORY_DEFAULT_TRACKERS = (
     pghistory.UpdateEvent(),
     pghistory.DeleteEvent(),
 )
+# Triggers are put on, and those gone from the code taken off, at the end of every `migrate`. As
+# operations of migrations each one made Django build all models anew: a minute in all.
+PGTRIGGER_MIGRATIONS = False
+PGTRIGGER_INSTALL_ON_MIGRATE = True
 PGHISTORY_CONTEXT_FIELD = pghistory.ContextJSONField(null=False)
 PGHISTORY_OBJ_FIELD = pghistory.ObjForeignKey(related_name="history", db_index=True)
 PGHISTORY_ADMIN_ALL_EVENTS = False
@@ -362,6 +366,7 @@ LOGGING = {
         "django.request": {"level": "CRITICAL"},  # quotes paths; config.logs says it without
         "httpx": {"level": "WARNING"},
         "fontTools": {"level": "WARNING"},
+        "pgtrigger": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
     },

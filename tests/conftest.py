@@ -45,8 +45,9 @@ def _own_cache_keys(settings) -> None:
 def _template() -> str:
     """Return a migrated database made from the migrations as they are now; migrate at most once."""
     named = ("config/database.py", "config/row_security.py", "trials/permissions.py")
-    named += ("requirements.lock",)
-    files = sorted([*ROOT.glob("*/migrations/*"), *(ROOT / name for name in named)])
+    named += ("events/history.py", "requirements.lock")
+    made_from = ("*/migrations/*", "*/models/*", "*/models.py")  # models: history's triggers
+    files = sorted(path for each in (*made_from, *named) for path in ROOT.glob(each))
     text = b"".join(path.read_bytes() for path in files if path.is_file())
     login = str(settings.DATABASES["default"]["PASSWORD"]).encode()
     name = f"vigil_template_{hashlib.sha256(text + login).hexdigest()[:12]}"

@@ -1,6 +1,7 @@
 """What each log-in may touch, asked of PostgreSQL itself."""
 
 import pghistory.models
+import pgtrigger
 import pytest
 from django.apps import apps
 from django.conf import settings
@@ -178,6 +179,20 @@ def test_every_model_of_a_clinical_app_keeps_its_history():
         "Notice",
         "SiteActivity",
     }
+
+
+def test_the_triggers_that_write_and_guard_history_are_installed_as_the_code_has_them():
+    named = pgtrigger.registered()
+    standing = {
+        f"{t.name} of {m.__name__}": t.get_installation_status(m, database="owner")
+        for m, t in named
+    }
+
+    assert len(standing) > 160
+    assert {name: how for name, how in standing.items() if how != ("INSTALLED", True)} == {}
+    assert column("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'pgtrigger_%%'") == [
+        len(standing)
+    ]
 
 
 def test_nothing_clinical_can_be_deleted():

@@ -1,15 +1,24 @@
--- Lists as they are made and used: numbered, drafts first, live after two approvals.
---
--- Seed and salt leave only through lists_to_verify, the entries of a draft only through
--- draft_entries, each against an access. take_slot and go_live tell an id and no more.
+-- The sealed schema: which arm each slot of a list is, and what each kit holds.
+-- Nobody but the owner can read its tables. The application may call take_slot and go_live, which
+-- tell an id and no more; the sealed log-in may call the rest, each with an access written
+-- beforehand (dosing's choose_kit without one: it answers with a kit's id). Seed and salt leave
+-- only through lists_to_verify, the entries of a draft only through draft_entries.
 
-ALTER TABLE sealed.list
-    ADD COLUMN number integer NOT NULL CHECK (number >= 1),
-    ADD COLUMN method text NOT NULL,
-    ADD COLUMN generator text NOT NULL,
-    ADD COLUMN seed text NOT NULL,
-    ADD COLUMN parameters text NOT NULL,
-    ADD COLUMN state text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'live'));
+CREATE SCHEMA IF NOT EXISTS sealed;
+
+-- Drafts first, live after two approvals; a trial's lists are numbered.
+CREATE TABLE sealed.list (
+    id uuid PRIMARY KEY,
+    trial_id uuid NOT NULL,
+    salt uuid NOT NULL DEFAULT gen_random_uuid(),
+    digest text NOT NULL,
+    number integer NOT NULL CHECK (number >= 1),
+    method text NOT NULL,
+    generator text NOT NULL,
+    seed text NOT NULL,
+    parameters text NOT NULL,
+    state text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'live'))
+);
 
 CREATE UNIQUE INDEX one_live_list_a_number ON sealed.list (trial_id, number) WHERE state = 'live';
 -- A longer list of a seed begins with the shorter one: an extension needs a seed of its own.
@@ -17,14 +26,87 @@ CREATE UNIQUE INDEX a_seed_once_per_trial ON sealed.list (trial_id, seed) WHERE 
 
 -- A minimised slot has a number drawn beforehand. When it is taken, its arm is computed from the
 -- levels of all who came before, and its place among the equal arms is kept for those who follow.
-ALTER TABLE sealed.slot
-    ALTER COLUMN arm DROP NOT NULL,
-    ADD COLUMN draw bigint,
-    ADD COLUMN levels jsonb,
-    ADD COLUMN place integer,
-    ADD CONSTRAINT slot_has_an_arm_or_a_draw CHECK (arm IS NOT NULL OR draw IS NOT NULL);
+CREATE TABLE sealed.slot (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    list_id uuid NOT NULL REFERENCES sealed.list,
+    stratum text NOT NULL,
+    position integer NOT NULL CHECK (position >= 1),
+    arm text,
+    draw bigint,
+    levels jsonb,
+    place integer,
+    UNIQUE (list_id, stratum, position),
+    CONSTRAINT slot_has_an_arm_or_a_draw CHECK (arm IS NOT NULL OR draw IS NOT NULL)
+);
 
-ALTER TABLE sealed.head ADD COLUMN size integer NOT NULL;
+-- One row a stratum: the lock under which slots are taken, so that none is skipped or doubled.
+CREATE TABLE sealed.head (
+    list_id uuid NOT NULL REFERENCES sealed.list,
+    stratum text NOT NULL,
+    taken integer NOT NULL DEFAULT 0,
+    size integer NOT NULL,
+    PRIMARY KEY (list_id, stratum)
+);
+
+CREATE TABLE sealed.kit_content (
+    number text PRIMARY KEY,
+    trial_id uuid NOT NULL,
+    arm text NOT NULL
+);
+
+-- An access is good for one use; the primary key makes the second one fail.
+CREATE TABLE sealed.used_access (
+    access_id uuid PRIMARY KEY
+);
+
+CREATE FUNCTION sealed.open_access(p_trial uuid, p_person integer, p_purpose text, p_detail text)
+RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_id uuid := gen_random_uuid();
+    v_role text;
+BEGIN
+    SELECT r.role INTO v_role
+      FROM public.trials_roleassignment r
+      JOIN public.trials_user u ON u.id = r.user_id AND u.is_active
+     WHERE r.user_id = p_person AND r.trial_id = p_trial AND r.site_id IS NULL
+       AND r.starts_at <= clock_timestamp()
+       AND (r.ends_at IS NULL OR r.ends_at > clock_timestamp())
+       AND (r.role, p_purpose) IN (
+            ('unblinded_statistician', 'report by arm'),
+            ('unblinded_statistician', 'load randomisation list'),
+            ('unblinded_statistician', 'check dry run'),
+            ('unblinded_statistician', 'verify randomisation'),
+            ('committee_member', 'report by arm'),
+            ('unblinded_supplier', 'load kit contents'))
+     LIMIT 1;
+    IF v_role IS NULL THEN
+        RAISE EXCEPTION 'no role in force allows this purpose' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO public.trials_sealedaccess
+        (id, trial_id, person_id, role, purpose, detail, opened_at, transaction)
+    VALUES (v_id, p_trial, p_person, v_role, p_purpose, p_detail, clock_timestamp(),
+            pg_current_xact_id()::text::bigint);
+    RETURN v_id;
+END $$;
+
+-- Use up an access for one purpose; return its trial. Refuses one that is not committed yet,
+-- is older than ten minutes, is for something else, or was used before.
+CREATE FUNCTION sealed.use_access(p_access uuid, p_purpose text) RETURNS uuid
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_trial uuid;
+BEGIN
+    SELECT trial_id INTO v_trial FROM public.trials_sealedaccess
+     WHERE id = p_access AND purpose = p_purpose
+       AND transaction <> pg_current_xact_id()::text::bigint
+       AND opened_at > clock_timestamp() - interval '10 minutes';
+    IF v_trial IS NULL THEN
+        RAISE EXCEPTION 'no committed access for this purpose' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO sealed.used_access VALUES (p_access);
+    RETURN v_trial;
+END $$;
 
 -- What a list's digest is made from, line by line. trials.rules.commitment builds the same text.
 CREATE FUNCTION sealed.canonical_text(p_list uuid) RETURNS text
@@ -40,8 +122,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
            FROM sealed.slot s WHERE s.list_id = l.id))
       FROM sealed.list l WHERE l.id = p_list
 $$;
-
-DROP FUNCTION sealed.load_list(uuid, uuid, text[], text[]);
 
 CREATE FUNCTION sealed.store_list(
     p_access uuid, p_list uuid, p_number integer, p_method text, p_generator text, p_seed text,
@@ -156,7 +236,6 @@ $$;
 
 -- Take the next slot of a live list, under the lock of its stratum's head; a minimised trial has
 -- one head for all. An extension gives none while an earlier list of the trial still has one.
-DROP FUNCTION sealed.take_slot(uuid, text);
 CREATE FUNCTION sealed.take_slot(p_list uuid, p_stratum text, p_levels jsonb) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -229,34 +308,33 @@ BEGIN
           FROM sealed.list l WHERE l.trial_id = v_trial AND l.state = 'live'), '[]');
 END $$;
 
-CREATE OR REPLACE FUNCTION sealed.open_access(
-    p_trial uuid, p_person integer, p_purpose text, p_detail text)
-RETURNS uuid
+CREATE FUNCTION sealed.arms(p_access uuid) RETURNS TABLE (slot_id uuid, arm text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_id uuid := gen_random_uuid();
-    v_role text;
+    v_trial uuid := sealed.use_access(p_access, 'report by arm');
 BEGIN
-    SELECT r.role INTO v_role
-      FROM public.trials_roleassignment r
-      JOIN public.trials_user u ON u.id = r.user_id AND u.is_active
-     WHERE r.user_id = p_person AND r.trial_id = p_trial AND r.site_id IS NULL
-       AND r.starts_at <= clock_timestamp()
-       AND (r.ends_at IS NULL OR r.ends_at > clock_timestamp())
-       AND (r.role, p_purpose) IN (
-            ('unblinded_statistician', 'report by arm'),
-            ('unblinded_statistician', 'load randomisation list'),
-            ('unblinded_statistician', 'check dry run'),
-            ('unblinded_statistician', 'verify randomisation'),
-            ('committee_member', 'report by arm'),
-            ('unblinded_supplier', 'load kit contents'))
-     LIMIT 1;
-    IF v_role IS NULL THEN
-        RAISE EXCEPTION 'no role in force allows this purpose' USING ERRCODE = 'insufficient_privilege';
+    RETURN QUERY
+    SELECT s.id, s.arm FROM sealed.slot s
+      JOIN sealed.list l ON l.id = s.list_id AND l.trial_id = v_trial
+      JOIN sealed.head h ON h.list_id = s.list_id AND h.stratum = s.stratum
+     WHERE s.position <= h.taken;
+END $$;
+
+-- A supply whose public half was lost is sent again as it was: the same contents are taken again,
+-- other contents for a known number never are.
+CREATE FUNCTION sealed.supply_kits(p_access uuid, p_numbers text[], p_arms text[]) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_trial uuid := sealed.use_access(p_access, 'load kit contents');
+    v_stored integer;
+BEGIN
+    INSERT INTO sealed.kit_content AS known (number, trial_id, arm)
+    SELECT e.number, v_trial, e.arm FROM unnest(p_numbers, p_arms) AS e(number, arm)
+        ON CONFLICT (number) DO UPDATE SET arm = known.arm
+     WHERE known.trial_id = excluded.trial_id AND known.arm = excluded.arm;
+    GET DIAGNOSTICS v_stored = ROW_COUNT;
+    IF v_stored <> cardinality(p_numbers) THEN
+        RAISE EXCEPTION 'a kit number is taken' USING ERRCODE = 'unique_violation';
     END IF;
-    INSERT INTO public.trials_sealedaccess
-        (id, trial_id, person_id, role, purpose, detail, opened_at, transaction)
-    VALUES (v_id, p_trial, p_person, v_role, p_purpose, p_detail, clock_timestamp(),
-            pg_current_xact_id()::text::bigint);
-    RETURN v_id;
+    RETURN v_stored;
 END $$;
