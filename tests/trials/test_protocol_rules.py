@@ -295,6 +295,32 @@ def test_a_message_says_where_and_what():
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "summary_period",
+            "summary_perod",
+            "there is no such key here; did you mean 'summary_period'?",
+        ),
+        ("summary_period", "qqqq", "there is no such key here"),
+        ("ratio = 1\n", "ratio = 0\n", "it should be greater than or equal to 1; it is 0"),
+        ("fixed = false", "fixed = 'no'", "it should be a valid boolean; it is 'no'"),
+        (
+            "teae_days = {",
+            "teae_days = { valu = 3,",
+            "there is no such key here; did you mean 'value'?",
+        ),
+        ("[safety]", "[safty]", "there is no such key here; did you mean 'safety'?"),
+    ],
+)
+def test_a_message_says_what_stands_there_and_what_was_meant(old, new, message):
+    with pytest.raises(ProtocolInvalid) as refusal:
+        load_protocol(changed((old, new)))
+
+    assert message in [problem.message for problem in refusal.value.problems]
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         pytest.param('version = "1.0"\ntrial = \n', 2, id="no value"),

@@ -5,10 +5,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
+from functools import cache
 from hashlib import sha256
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from trials.rules.protocol.consistency import findings
 from trials.rules.protocol.finding import Finding
@@ -58,7 +61,7 @@ def load_protocol(text: str) -> Protocol:
     data = _parsed(text)
     sections: dict[str, Any] = {}
     found = [
-        Finding((name,), "extra_forbidden", "no such table or key")
+        Finding((name,), "extra_forbidden", _unknown(name))
         for name in data
         if name not in Protocol.model_fields
     ]
@@ -91,10 +94,49 @@ def _read_section(
         sections[name] = _SECTIONS[name].validate_python(data[name])
     except ValidationError as error:
         found = [
-            Finding((name, *detail["loc"]), detail["type"], detail["msg"])
+            Finding((name, *detail["loc"]), detail["type"], _in_words(detail))
             for detail in error.errors(include_url=False)
         ]
         yield from (finding for finding in found if not _follows_from_an_item(finding, found))
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    """Return what is wrong with one key, with what stands there where that is one value."""
+    match detail["type"]:
+        case "extra_forbidden":
+            return _unknown(str(detail["loc"][-1]))
+        case "missing":
+            return "this key is required"
+    said = detail["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    given = detail["input"]
+    return said if isinstance(given, dict | list) else f"{said}; it is {_as_written(given)}"
+
+
+def _as_written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _unknown(name: str) -> str:
+    close = get_close_matches(name, _names(Protocol), n=1)
+    return "there is no such key here" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+@cache
+def _names(part: type[BaseModel]) -> frozenset[str]:
+    """Return the names of all keys of a table and of the tables inside it."""
+    names = {field.alias or name for name, field in part.model_fields.items()}
+    hints = get_type_hints(part).values()
+    inside = (kind for hint in hints for kind in _kinds(hint) if issubclass(kind, BaseModel))
+    return frozenset(names.union(*map(_names, inside)))
+
+
+def _kinds(hint: Any) -> Iterator[type]:
+    if isinstance(hint, type) and not get_args(hint):
+        yield hint
+    for inner in get_args(hint):
+        yield from _kinds(inner)
 
 
 def _follows_from_an_item(finding: Finding, found: list[Finding]) -> bool:
