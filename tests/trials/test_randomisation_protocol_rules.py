@@ -6,6 +6,7 @@ import pytest
 from django.core.management import call_command
 
 from tests.factories import PROTOCOL
+from trials.rules.list_parameters import parameters_of
 from trials.rules.protocol import ProtocolInvalid, load_protocol
 from trials.rules.randomisation import BlockSize, DesignArm, MinimisedFactor, design_of
 
@@ -255,14 +256,15 @@ def test_the_design_of_a_minimisation():
     assert found.minimisation.imbalance == "variance"
 
 
-def test_the_canonical_text_says_all_and_only_what_matters():
-    assert design(blocks("[6, 9]")).canonical == (
-        "vigil-randomisation-design-v1\nmethod permuted_blocks\narm L 2\narm P 1\n"
-        "stratum H\nstratum I\nblock 6 1\nblock 9 1\nlength 200\n"
+def test_the_text_beside_a_list_says_all_and_only_what_matters():
+    assert parameters_of(design(blocks("[6, 9]"))) == (
+        '{"arms":[["L",2],["P",1]],"blocks":[[6,1],[9,1]],"length":200,'
+        '"method":"permuted_blocks","strata":["H","I"]}'
     )
-    assert design(minimisation(probability="0.80")).canonical == (
-        "vigil-randomisation-design-v1\nmethod minimisation\narm L 2\narm P 1\n"
-        "imbalance range\nprobability 4/5\nfactor site 1\nlength 200\n"
+    assert parameters_of(design(minimisation(probability="0.80"))) == (
+        '{"arms":[["L",2],["P",1]],"equal_arms":["L","L","P"],'
+        '"factors":[{"code":"site","levels":[],"weight":1}],"imbalance":"range","length":200,'
+        '"method":"minimisation","probability":[4,5],"strata":[]}'
     )
     reworded = (
         text_with(blocks("[6, 9]")).replace("Placebo", "Sugar").replace("Choice made", "Made")

@@ -76,25 +76,6 @@ class Design:
         """
         return tuple(chain.from_iterable(repeat(arm.code, arm.ratio) for arm in self.arms))
 
-    @property
-    def canonical(self) -> str:
-        """The design as text, for digests: the same for the same design, on any machine.
-
-        One line a fact, in the order of the protocol, each ended by a line feed.
-        """
-        lines = ["vigil-randomisation-design-v1", f"method {self.method}"]
-        lines += [f"arm {arm.code} {arm.ratio}" for arm in self.arms]
-        lines += [f"stratum {stratum}" for stratum in self.strata]
-        lines += [f"block {block.size} {block.weight}" for block in self.blocks]
-        if self.minimisation:
-            lines.append(f"imbalance {self.minimisation.imbalance}")
-            lines.append(f"probability {self.minimisation.probability}")
-            lines += [
-                " ".join(("factor", factor.code, str(factor.weight), *factor.levels))
-                for factor in self.minimisation.factors
-            ]
-        return "\n".join((*lines, f"length {self.length}", ""))
-
 
 def design_of(protocol: Protocol) -> Design:
     """Return the design a protocol describes.
