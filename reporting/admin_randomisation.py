@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
 from events.outcomes import Refused
+from patients.models import Subject
 from reporting.api.views import file_of
 from reporting.documents.certificate import printable_certificate, rendered_certificate
 from reporting.services.randomisation import BURST_MINUTES, stratification_report
@@ -42,11 +43,13 @@ class AllocationAdmin(ReadOnlyAdmin):
     """The randomisation log: who was randomised where and when, in which stratum. No arm."""
 
     read_permission = Permission.READ_RANDOMISATION
-    list_display = ("allocated_at", "number", "place", "stratum", "randomised_on", "allocated_by")
+    list_display = (
+        "allocated_at", "number", "subject", "place", "stratum", "randomised_on", "allocated_by",
+    )  # fmt: skip
     list_display_links = ("number",)
     list_filter = ("stratum",)
     list_select_related = ("site", "allocated_by", "protocol_version__trial")
-    search_fields = ("number",)
+    search_fields = ("number", "whose")
     ordering = ("-allocated_at", "pk")
     fields = (
         "number", "site", "stratum", "levels", "inputs", "randomised_on", "allocated_at",
@@ -55,7 +58,8 @@ class AllocationAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Allocation]:
         sites = Site.objects.visible_to(person(request), Permission.READ_RANDOMISATION)
-        return Allocation.objects.filter(site__in=sites)
+        whose = Subject.objects.filter(allocation=OuterRef("pk")).values("number")
+        return Allocation.objects.filter(site__in=sites).annotate(whose=Subquery(whose))
 
     list_before_template = "admin/vigil/randomisation_log_before.html"
 
@@ -108,6 +112,11 @@ class AllocationAdmin(ReadOnlyAdmin):
         answer = TemplateResponse(request, template, {**everywhere, **context})
         answer["Cache-Control"] = "private, no-store"
         return answer
+
+    @display(description="Subject", ordering="whose", empty_value="elsewhere now")
+    def subject(self, row: Allocation) -> str | None:
+        found: str | None = row.whose  # type: ignore[attr-defined]
+        return found
 
     @display(description="Site", ordering="site__code")
     def place(self, row: Allocation) -> str:

@@ -60,9 +60,13 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class StratificationReport:
-    """What is known at the sites whose randomisation the reader may see."""
+    """What is known at the sites whose randomisation the reader may see.
+
+    A replayed trial has no bursts: its records came in together, long after the days they carry.
+    """
 
     trial: str
+    replayed: bool
     randomised: int
     burst_minutes: int
     misstratified: tuple[Misstratified, ...]
@@ -80,13 +84,16 @@ def stratification_report(
         .select_related("allocation", "allocation__site", "site")
         .order_by("allocation__allocated_at", "pk")
     )
+    replayed = trial.conduct == Trial.Conduct.REPLAY
+    bursts = () if replayed else _bursts(subjects, timedelta(minutes=burst_minutes))
     return StratificationReport(
         trial=trial.code,
+        replayed=replayed,
         randomised=len(subjects),
         burst_minutes=burst_minutes,
         misstratified=tuple(_misstratified(subjects)),
         mistakes=tuple(_mistakes(subjects)),
-        bursts=tuple(_bursts(subjects, timedelta(minutes=burst_minutes))),
+        bursts=tuple(bursts),
     )
 
 

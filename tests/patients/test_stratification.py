@@ -17,7 +17,7 @@ from tests.factories import NOW, Study
 from tests.interface import caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.postgres import ask, contents
-from trials.models import Allocation
+from trials.models import Allocation, Trial
 from trials.permissions import Role
 
 
@@ -190,6 +190,15 @@ def test_two_subjects_of_a_site_within_the_minutes_are_a_burst(seconds, found):
     assert [(b.site, b.first, b.second, b.seconds) for b in bursts] == [
         ("DE-01", first.number, second.number, seconds)
     ][:found]
+
+
+def test_a_replayed_trial_is_not_asked_for_bursts():
+    study = Study(kits=0, conduct=Trial.Conduct.REPLAY)
+    study.randomised(), study.randomised()
+
+    report = report_for(study)
+
+    assert (report.replayed, report.randomised, report.bursts) == (True, 2, ())
 
 
 def test_two_subjects_of_two_sites_are_no_burst():

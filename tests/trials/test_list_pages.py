@@ -139,6 +139,9 @@ def test_the_log_and_the_report_are_for_those_who_read_randomisations(study):
     shown, asked = manager.get(log).content.decode(), manager.get(report)
 
     assert subject.allocation.number in shown
+    assert subject.number in shown
+    assert subject.number in manager.get(log, {"q": subject.number}).content.decode()
+    assert subject.allocation.number not in manager.get(log, {"q": "XX-9"}).content.decode()
     assert not any(arm in shown + asked.content.decode() for arm in ARMS)
     assert asked.status_code == 200
     assert [coordinator.get(path).status_code for path in (log, report)] == [403, 403]
