@@ -1,15 +1,17 @@
-"""The sealed sheet of one subject: an encrypted PDF whose size and name tell nothing."""
+"""The sealed sheet of one subject: an encrypted PDF that tells nothing from outside."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typst
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import ArrayObject, DictionaryObject, NameObject, StreamObject
 
 
 TEMPLATE = Path(__file__).with_name("contingency_sheet.typ")
@@ -21,7 +23,9 @@ STEPS = (
     "When the system is back, record the opening there, and keep this sheet locked away.",
 )
 BLANKS = ("Opened by", "Day and time", "Why", "Signature")
-BLOCK = 256  # bytes; sizes are rounded up to it, and readers look for the end within 1,024
+PLACE = (82, 560)  # points from the bottom left: where the template leaves room
+WIDTH, LARGEST = 430, 24  # points: the room's width, and the size of a short name
+EM = 0.62  # of the size: the mean width of a letter of the bold face, rather more than less
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +40,49 @@ class Sheet:
     made_at: str
 
 
-def sealed_pdf(sheet: Sheet, *, password: str, treatments: tuple[str, ...]) -> bytes:
-    """Return the sheet as a PDF encrypted with AES-256 under its own password.
+def sealed_pdf(sheet: Sheet, *, password: str, treatments: Sequence[str]) -> bytes:
+    """Return the sheet as a PDF encrypted with AES-256 under a password of its own.
 
-    ``treatments`` are those of all arms: the file is filled up to the size of the largest sheet
-    this subject could have had, so that it is equally long in every arm.
+    An encrypted PDF still shows to anybody how long each of its parts is, and how wide the letters
+    of a font are. So the page is set without the treatment, and the treatment is written on it in a
+    font that no file carries, as one part that is equally long for each of ``treatments``.
     """
-    sizes = [len(_encrypted(_pdf(sheet, text), password)) for text in treatments]
-    size = -(-max(sizes) // BLOCK) * BLOCK
-    content = _encrypted(_pdf(sheet, sheet.treatment), password)
-    return content + b"\n" * (size - len(content))
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(_page_without_treatment(sheet))))
+    page: Any = writer.pages[0]
+    page["/Resources"]["/Font"][NameObject("/Treatment")] = writer._add_object(_FONT)
+    before, after = StreamObject(), StreamObject()
+    before.set_data(b"q\n")
+    after.set_data(_written(sheet.treatment).ljust(max(map(len, map(_written, treatments)))))
+    whole = [writer._add_object(before), page.raw_get("/Contents"), writer._add_object(after)]
+    page[NameObject("/Contents")] = ArrayObject(whole)
+    writer.encrypt(user_password=password, algorithm="AES-256")
+    found = io.BytesIO()
+    writer.write(found)
+    return found.getvalue()
 
 
-def _pdf(sheet: Sheet, treatment: str) -> bytes:
+_FONT = DictionaryObject(
+    {
+        NameObject("/Type"): NameObject("/Font"),
+        NameObject("/Subtype"): NameObject("/Type1"),
+        NameObject("/BaseFont"): NameObject("/Helvetica-Bold"),
+        NameObject("/Encoding"): NameObject("/WinAnsiEncoding"),
+    }
+)
+
+
+def _written(treatment: str) -> bytes:
+    """Return the drawing of a treatment; a letter the font does not have is a question mark."""
+    size = min(LARGEST, WIDTH / (EM * len(treatment)))
+    letters = treatment.encode("cp1252", "replace").hex()
+    return b"Q\nBT /Treatment %.1f Tf %d %d Td <%s> Tj ET\n" % (size, *PLACE, letters.encode())
+
+
+def _page_without_treatment(sheet: Sheet) -> bytes:
     content: bytes = typst.compile(
         TEMPLATE,
         format="pdf",
-        sys_inputs={"sheet": json.dumps(_printable(sheet, treatment))},
+        sys_inputs={"sheet": json.dumps(_printable(sheet))},
         ignore_system_fonts=True,
         pdf_standards=["ua-1"],
         timestamp=0,
@@ -60,7 +90,7 @@ def _pdf(sheet: Sheet, treatment: str) -> bytes:
     return content
 
 
-def _printable(sheet: Sheet, treatment: str) -> dict[str, Any]:
+def _printable(sheet: Sheet) -> dict[str, Any]:
     facts = (
         ("Trial", sheet.trial),
         ("Subject", sheet.subject),
@@ -71,15 +101,6 @@ def _printable(sheet: Sheet, treatment: str) -> dict[str, Any]:
         "banner": BANNER,
         "title": "Contingency sheet",
         "facts": [{"name": name, "value": value} for name, value in facts],
-        "treatment": treatment,
         "steps": STEPS,
         "blanks": BLANKS,
     }
-
-
-def _encrypted(content: bytes, password: str) -> bytes:
-    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(content)))
-    writer.encrypt(user_password=password, algorithm="AES-256")
-    found = io.BytesIO()
-    writer.write(found)
-    return found.getvalue()

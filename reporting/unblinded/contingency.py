@@ -50,7 +50,8 @@ def open_sheets(*, site_id: UUID, reason: str, proof: Proof, by: User) -> UUID:
 def sheets_file(access_id: UUID, *, at: datetime) -> bytes:
     """Return a ZIP with a sealed PDF for every randomised subject of the site, once an access.
 
-    Nothing is packed: names, sizes and times are the same whatever the arms. Raises
+    Nothing is packed: names, sizes and times are the same whatever the arms. A treatment is given
+    with its arm's code, which every font can print. Raises
     ``ShownAlready`` the second time.
     """
     made = {subject_id: (arm, password) for subject_id, arm, password in make_sheets(access_id)}
@@ -61,7 +62,8 @@ def sheets_file(access_id: UUID, *, at: datetime) -> bytes:
     with zipfile.ZipFile(found, "w", zipfile.ZIP_STORED) as archive:
         for subject in subjects:
             arm, password = made[subject.pk]
-            labels = {each.code: each.label for each in subject.trial.protocol.arms}
+            arms = subject.trial.protocol.arms
+            labels = {each.code: f"{each.label} ({each.code})" for each in arms}
             sheet = Sheet(
                 trial=subject.trial.code,
                 title=subject.trial.title,
