@@ -178,11 +178,13 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_TOLERANCE = 1
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True
-MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
 MFA_FORMS = {
     "authenticate": "trials.log_in.forms.SecondStep",
     "authenticate_webauthn": "trials.log_in.forms.SecondStepByPasskey",
     "reauthenticate": "trials.log_in.forms.ConfirmByCode",
+    "add_webauthn": "trials.log_in.forms.AddPasskey",
+    "login_webauthn": "trials.log_in.forms.LogInByPasskey",
+    "reauthenticate_webauthn": "trials.log_in.forms.ConfirmByPasskey",
 }
 OIDC_PROVIDER = "sign-on"
 VIGIL_OIDC_NAME = env.text("VIGIL_OIDC_NAME", "Single sign-on")
@@ -364,6 +366,7 @@ LOGGING = {
     "loggers": {
         "django.server": {"handlers": ["out"], "level": "WARNING", "propagate": False},
         "django.request": {"level": "CRITICAL"},  # quotes paths; config.logs says it without
+        "fido2": {"level": "WARNING"},  # names each passkey that is used
         "httpx": {"level": "WARNING"},
         "fontTools": {"level": "WARNING"},
         "pgtrigger": {"level": "WARNING"},

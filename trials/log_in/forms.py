@@ -9,10 +9,16 @@ from allauth.core import context
 from allauth.mfa.adapter import get_adapter as get_mfa_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
-from allauth.mfa.webauthn.forms import AuthenticateWebAuthnForm
+from allauth.mfa.webauthn.forms import (
+    AddWebAuthnForm,
+    AuthenticateWebAuthnForm,
+    LoginWebAuthnForm,
+    ReauthenticateWebAuthnForm,
+)
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
 from trials.identity import takes_code
 from trials.log_in.adapters import locked_text
@@ -68,7 +74,31 @@ class ConfirmByCode(_Counted, ReauthenticateForm):
     pass
 
 
-class SecondStepByPasskey(AuthenticateWebAuthnForm):
+class AddPasskey(AddWebAuthnForm):
+    def clean_credential(self) -> Any:
+        """Return what can be read as a new passkey; who made it for whom is asked afterwards."""
+        credential = self.cleaned_data["credential"]
+        made = _read(RegistrationResponse, credential)
+        if made.response.attestation_object.auth_data.credential_data is None:
+            raise get_mfa_adapter().validation_error("incorrect_code")
+        return credential
+
+
+class _Signed(AuthenticateWebAuthnForm):
+    def clean_credential(self) -> Authenticator:
+        _read(AuthenticationResponse, self.cleaned_data["credential"])
+        return super().clean_credential()
+
+
+class LogInByPasskey(_Signed, LoginWebAuthnForm):
+    pass
+
+
+class ConfirmByPasskey(_Signed, ReauthenticateWebAuthnForm):
+    pass
+
+
+class SecondStepByPasskey(_Signed):
     def clean_credential(self) -> Authenticator:
         found: list[Authenticator] = []
 
@@ -81,6 +111,18 @@ class SecondStepByPasskey(AuthenticateWebAuthnForm):
 
         _counted(self.user, Method.PASSKEY, check)
         return found[0]
+
+
+def _read(kind: Any, credential: Any) -> Any:
+    """Return a browser's answer, read. Raises ``ValidationError`` for what is none.
+
+    The library reads bytes that anybody may send, before anything is known of them. Whatever it
+    stumbles over there is wrong with them, and no fault of ours.
+    """
+    try:
+        return kind.from_dict(credential)
+    except Exception as error:
+        raise get_mfa_adapter().validation_error("incorrect_code") from error
 
 
 def _counted(user: User, method: Method, check: Callable[[], User | None]) -> None:

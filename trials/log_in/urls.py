@@ -5,7 +5,6 @@ What is not here does not exist: nobody signs up, and no password is reset by ma
 
 from typing import Any
 
-from allauth.mfa.webauthn.views import LoginWebAuthnView
 from allauth.socialaccount.providers.openid_connect.urls import urlpatterns as sign_on
 from django.conf import settings
 from django.urls import include, path
@@ -23,7 +22,7 @@ urlpatterns = [
     path("admin/login/", site.login, name="account_login"),
     path("admin/logout/", site.logout, name="account_logout"),
     path("admin/login/second-step/", views.SecondStepPage.as_view(), name="mfa_authenticate"),
-    path("admin/login/passkey/", LoginWebAuthnView.as_view(), name="mfa_login_webauthn"),
+    path("admin/login/passkey/", views.PasskeyLogIn.as_view(), name="mfa_login_webauthn"),
     path("admin/security/", _own(views.SecurityPage), name="mfa_index"),
     path(
         "admin/security/passkeys/",

@@ -11,13 +11,15 @@ from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView, ViewReco
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from allauth.mfa.webauthn.views import (
     AddWebAuthnView,
+    LoginWebAuthnView,
     ReauthenticateWebAuthnView,
     RemoveWebAuthnView,
 )
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
+from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
@@ -58,6 +60,14 @@ class LogInPage(LoginView):
             "sign_on": settings.VIGIL_OIDC_NAME if settings.OIDC_PROVIDER_ON else "",
             "sign_on_provider": settings.OIDC_PROVIDER,
         }
+
+
+class PasskeyLogIn(LoginWebAuthnView):
+    """Not a page: the door asks it what to sign, and sends it what was signed."""
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        messages.error(self.request, "This passkey did not let you in.")
+        return redirect("account_login")
 
 
 class SecondStepPage(AuthenticateView):
@@ -130,6 +140,9 @@ class ConfirmByCodePage(_Own, CodeReauthenticateView):
 class ConfirmByPasskeyPage(_Own, ReauthenticateWebAuthnView):
     template_name = "account/confirm_passkey.html"
     title = "Confirm it is you"
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form))  # type: ignore[no-any-return]  # no types there
 
 
 class AddAuthenticatorPage(_Own, ActivateTOTPView):
