@@ -192,11 +192,12 @@ _oidc_issuer = env.text("VIGIL_OIDC_ISSUER", "")
 OIDC_PROVIDER_ON = bool(_oidc_issuer)
 if PRODUCTION and OIDC_PROVIDER_ON and not _oidc_issuer.startswith("https://"):
     raise ImproperlyConfigured("VIGIL_OIDC_ISSUER must begin with https://")
-SOCIALACCOUNT_ADAPTER = "trials.log_in.adapters.SignOn"
+SOCIALACCOUNT_ADAPTER = "trials.log_in.sign_on.SignOn"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # the recorded subject binds, never an address
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
         "OAUTH_PKCE_ENABLED": True,
+        "SCOPE": ["openid"],  # the subject is all that is asked for
         "APPS": [
             {
                 "provider_id": OIDC_PROVIDER,

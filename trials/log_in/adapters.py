@@ -3,14 +3,11 @@
 import base64
 import hashlib
 import hmac
-from typing import Any, NoReturn
+from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
-from allauth.core import context
-from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
-from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.contrib import messages
@@ -73,7 +70,9 @@ class Accounts(DefaultAccountAdapter):
         """Turn back whoever has no role in force, whichever way they came: passkey, sign-on."""
         if may_enter(user):
             return None
-        note(Kind.FAILED, user=user, at=timezone.now(), address=address_of(request))
+        method = _METHODS[_first_step(request, user)]
+        address = address_of(request)
+        note(Kind.FAILED, user=user, at=timezone.now(), address=address, method=method)
         return self.respond_user_inactive(request, user)
 
     def respond_user_inactive(self, request: HttpRequest, user: Any) -> HttpResponse:
@@ -143,23 +142,3 @@ class SecondFactors(DefaultMFAAdapter):
 def _cipher() -> Fernet:
     key = hmac.new(settings.SECRET_KEY.encode(), b"second factors", hashlib.sha256).digest()
     return Fernet(base64.urlsafe_b64encode(key))
-
-
-class SignOn(DefaultSocialAccountAdapter):
-    """Single sign-on opens existing accounts only, by the subject an administrator recorded."""
-
-    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
-        return False
-
-    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        if not sociallogin.is_existing:
-            _turn_back(request)
-
-    def on_authentication_error(self, request: HttpRequest, *args: Any, **options: Any) -> None:
-        _turn_back(request)
-
-
-def _turn_back(request: HttpRequest) -> NoReturn:
-    text = "Single sign-on did not let you in. No account here is bound to the one you used."
-    messages.error(context.request, text)
-    raise ImmediateHttpResponse(redirect("account_login"))

@@ -5,13 +5,12 @@ What is not here does not exist: nobody signs up, and no password is reset by ma
 
 from typing import Any
 
-from allauth.socialaccount.providers.openid_connect.urls import urlpatterns as sign_on
 from django.conf import settings
-from django.urls import include, path
+from django.urls import path
 from django.views.generic import RedirectView
 
 from trials.admin_site import site
-from trials.log_in import views
+from trials.log_in import sign_on, views
 
 
 def _own(page: Any) -> Any:
@@ -65,4 +64,8 @@ urlpatterns = [
     ),
 ]
 if settings.OIDC_PROVIDER_ON:
-    urlpatterns.append(path("admin/sign-on/", include(sign_on)))
+    way = "admin/sign-on/oidc/<slug:provider_id>/login/"
+    urlpatterns += [
+        path(way, sign_on.begin, name="openid_connect_login"),
+        path(f"{way}callback/", sign_on.end, name="openid_connect_callback"),
+    ]

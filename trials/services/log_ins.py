@@ -120,6 +120,21 @@ def note(
     )
 
 
+def note_refused_sign_on(*, subject: str, address: str | None, at: datetime) -> LogInRecord:
+    """Record that single sign-on brought somebody who is nobody here, or an answer that was none.
+
+    It counts towards the lock of the address, and towards nobody's name.
+    """
+    return _record(
+        Kind.FAILED,
+        person=None,
+        key=name_key(f"subject of single sign-on {subject}"),
+        at=at,
+        address=address,
+        method=Method.SIGN_ON,
+    )
+
+
 def _record(
     kind: Kind,
     *,
