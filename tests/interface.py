@@ -343,6 +343,78 @@ NOUNS = (
         refused_role=Role.COORDINATOR,
     ),
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Act:
+    """One address about people and their log-ins, and what an administrator sends there."""
+
+    path: str
+    body: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.path.removeprefix("/")
+
+
+_ABOUT = {"person": "coordinator-DE-01", "reason": "telephone lost"}
+ACTS = (
+    Act(
+        "/people",
+        {
+            "username": "newcomer",
+            "first_name": "New",
+            "last_name": "Comer",
+            "email": "new@example.org",
+        },
+    ),
+    Act("/passwords", _ABOUT),
+    Act("/factor-removals", _ABOUT),
+    Act("/lock-ends", _ABOUT),
+    Act("/sign-on-bindings", {**_ABOUT, "subject": "subject-of-a-coordinator"}),
+    Act("/access-reviews", {"trial": "CLLM1", "digest": "0" * 64, "remark": "all known"}),
+    Act("/leavers", {"trial": "CLLM1", **_ABOUT}),
+    Act(
+        "/trainings",
+        {
+            "trial": "CLLM1",
+            "person": "coordinator-DE-01",
+            "document": "Blinding",
+            "version": "1.0",
+            "completed_on": DAY,
+        },
+    ),
+    Act(
+        "/roles",
+        {
+            "trial": "CLLM1",
+            "person": "coordinator-DE-01",
+            "role": "monitor",
+            "site": None,
+            "starts_on": None,
+            "ends_on": None,
+        },
+    ),
+    Act(
+        "/on-call-duties",
+        {
+            "trial": "CLLM1",
+            "person": "medical_monitor",
+            "telephone": "+49 30 1234",
+            "starts_at": f"{DAY}T08:00:00Z",
+            "ends_at": f"{DAY}T20:00:00Z",
+        },
+    ),
+    Act(
+        "/clients",
+        {
+            "trial": "CLLM1",
+            "site": None,
+            "name": "my script",
+            "scopes": ["read"],
+            "expires_on": DAY,
+        },
+    ),
+)
 SUBJECT = {
     "trial": "CLLM1",
     "site": "DE-01",

@@ -9,6 +9,7 @@ from django.utils import timezone
 from patients.models import AdverseEvent, FurtherTreatment
 from tests.factories import Study
 from tests.interface import (
+    ACTS,
     DAY,
     EVENT,
     KITS,
@@ -39,7 +40,7 @@ NEVER = {
     dict: ["", "x", 5, True, [], [{}], {"x": 5.5}, {"x": [1]}, {"x": {}}, {"x": "x" * 5000}],
     type(None): [5, 0, True, "\x00", "x" * 5000, *HALF_A_FIELD],
 }
-MAY_BE_EMPTY = {"reason", "narrative", "evidence"}
+MAY_BE_EMPTY = {"reason", "narrative", "evidence", "email"}
 
 
 @pytest.fixture
@@ -267,6 +268,37 @@ def test_unknown_and_missing_fields_are_refused_by_name(study, system, noun):
     assert (unknown.status_code, nothing.status_code) == (400, 400)
     assert fields_of(unknown) == {"arm", "id", "body"}
     assert fields_of(nothing) <= set(noun.body)
+    assert contents() == before
+
+
+@pytest.mark.parametrize("act", ACTS, ids=str)
+def test_about_people_too_wrong_types_are_refused_by_the_fields_name(study, act):
+    admin = caller_for(study.admin)
+    before = contents()
+
+    answers = [(name, admin.post(act.path, body)) for body, name in never_taken(act.body)]
+    empty = admin.post(act.path, {**act.body, "reason": ""}) if "reason" in act.body else None
+
+    assert [(name, a.json()) for name, a in answers if a.status_code != 400] == []
+    named = [(name, {field.split(".")[0] for field in fields_of(a)}) for name, a in answers]
+    assert [pair for pair in named if pair[1] != {pair[0]}] == []
+    assert empty is None or fields_of(empty) == {"reason"}
+    assert contents() == before
+
+
+@pytest.mark.parametrize("act", ACTS, ids=str)
+def test_about_people_too_unknown_and_missing_fields_are_refused_by_name(study, act):
+    admin = caller_for(study.admin)
+    before = contents()
+
+    unknown = admin.post(act.path, {**act.body, "password": "mine", "id": "x", "": 1})
+    nothing = admin.post(act.path, {})
+    no_key = admin.post(act.path, act.body, key="")
+
+    assert [a.status_code for a in (unknown, nothing, no_key)] == [400, 400, 400]
+    assert fields_of(unknown) == {"password", "id", "body"}
+    assert fields_of(nothing) <= set(act.body)
+    assert fields_of(no_key) == {"Idempotency-Key"}
     assert contents() == before
 
 

@@ -3,11 +3,15 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from tests.factories import Study
 from tests.interface import KITS, NOUNS, SUBJECT, caller_for, noun
 from tests.marks import on_postgres
+from tests.trials.test_log_ins import enter
 from trials.models import Trial
+from trials.permissions import Role
+from trials.services.accounts import give_password
 
 
 pytestmark = on_postgres
@@ -82,6 +86,28 @@ def test_lists_of_subjects_and_kits_cost_the_same_at_any_length(study, system):
 
     assert statements(lambda: system.get("/subjects")) == subjects <= MOST_TO_READ
     assert statements(lambda: system.get("/kits")) == kits <= MOST_TO_READ
+
+
+PEOPLE = ("/people", "/roles", "/trainings", "/log-ins", "/access-reviews", "/trials/CLLM1/access")
+
+
+def test_lists_of_people_cost_the_same_at_any_length(study):
+    admin = caller_for(study.admin)
+    enter("nobody", "wrong")
+    digest = admin.get("/trials/CLLM1/access").json()["digest"]
+    admin.post("/access-reviews", {"trial": "CLLM1", "digest": digest, "remark": "all known"})
+    before = [statements(lambda path=path: admin.get(path)) for path in PEOPLE]
+    for number in range(MANY):
+        person = study.person(Role.MONITOR, name=f"monitor-{number}")
+        give_password(person=person, reason="lost", by=study.admin, at=timezone.now())
+        digest = admin.get("/trials/CLLM1/access").json()["digest"]
+        admin.post("/access-reviews", {"trial": "CLLM1", "digest": digest, "remark": "all known"})
+
+    after = [statements(lambda path=path: admin.get(path)) for path in PEOPLE]
+
+    assert admin.get("/access-reviews").json()["count"] == MANY + 1
+    assert dict(zip(PEOPLE, after, strict=True)) == dict(zip(PEOPLE, before, strict=True))
+    assert max(after) <= MOST_TO_READ + 2
 
 
 @pytest.mark.parametrize("noun", NOUNS, ids=str)

@@ -213,7 +213,7 @@ def test_no_session_binds_itself(browser, provider, study):
 
 
 def signs_on_as(browser, study) -> None:
-    given = give_password(
+    _, given = give_password(
         person=study.coordinator, reason="first day", by=study.admin, at=timezone.now()
     )
     User.objects.filter(pk=study.coordinator.pk).update(must_change_password=False)
@@ -239,7 +239,7 @@ GONE = {
 def test_who_may_not_enter_hears_what_a_right_password_hears(
     browser, provider, study, bound, leave
 ):
-    given = give_password(person=bound, reason="first day", by=study.admin, at=timezone.now())
+    _, given = give_password(person=bound, reason="first day", by=study.admin, at=timezone.now())
     leave(study, bound)
 
     by_sign_on = said(browser, signs_on(browser))

@@ -467,7 +467,7 @@ def test_changing_the_password_ends_the_other_sessions(person):
 
 
 def test_a_password_somebody_else_chose_is_changed_before_anything_else(study, person):
-    given = give_password(person=person, reason="lost", by=study.admin, at=timezone.now())
+    _, given = give_password(person=person, reason="lost", by=study.admin, at=timezone.now())
     client = logged_in(person.username, given)
 
     page, api = client.get(HOME), client.get(API)

@@ -69,7 +69,7 @@ class GivePasswordForm(AboutPerson, SecretForm):
 
     def act(self, *, at: datetime) -> User:
         self.made = self.person
-        self.secret = give_password(person=self.person, by=self.by, at=at, **self.arguments())
+        _, self.secret = give_password(person=self.person, by=self.by, at=at, **self.arguments())
         return self.person
 
 

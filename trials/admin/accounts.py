@@ -1,14 +1,9 @@
 """Accounts of people, what happened to their log-ins, and the clients of site systems."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from allauth.mfa.models import Authenticator
-from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -34,7 +29,7 @@ from trials.admin_site import person, site
 from trials.models import LogInRecord, MachineClient, User
 from trials.models.accounts import READERS, Kind
 from trials.permissions import Permission
-from trials.services.log_ins import lock_ends, name_key
+from trials.queries import Standing, standing_of
 
 
 TONES = dict.fromkeys(Kind.values, "info") | {
@@ -131,7 +126,7 @@ class AccountAdmin(FormsAdmin):
             "state": standing.state,
             "factors": standing.factors,
             "roles": row.assignments,
-            "bound": SocialAccount.objects.filter(user=row).exists(),
+            "bound": standing.signs_on,
             "records": LogInRecord.objects.filter(person=row).order_by("-pk")[:20],
             "forms": self._forms(request, row, standing),
         }
@@ -148,7 +143,7 @@ class AccountAdmin(FormsAdmin):
         back = reverse("admin:trials_user_change", args=[row.pk])
         return self.answer(request, form, back=back, done="It is done, and recorded.")
 
-    def _forms(self, request: HttpRequest, row: User, standing: "Standing") -> list[dict[str, str]]:
+    def _forms(self, request: HttpRequest, row: User, standing: Standing) -> list[dict[str, str]]:
         if row.is_machine or not person(request).may(Permission.MANAGE_PEOPLE):
             return []
         offered = {
@@ -166,34 +161,6 @@ class AccountAdmin(FormsAdmin):
             for what, form in ABOUT_PERSON.items()
             if offered[what]
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Whether somebody's log-in is open, locked or switched off, and their second factors."""
-
-    state: str
-    factors: tuple[str, ...]
-
-
-FACTORS = {"totp": "authenticator application", "webauthn": "passkey"}
-
-
-def standing_of(users: Iterable[User], *, at: datetime) -> dict[int, Standing]:
-    """Return how each account stands, in two queries whatever their number."""
-    users = list(users)
-    locked = lock_ends((name_key(user.username) for user in users), at=at)
-    factors: dict[int, list[str]] = defaultdict(list)
-    held = Authenticator.objects.filter(user__in=users, type__in=FACTORS).order_by("type")
-    for user_id, kind in held.values_list("user_id", "type"):
-        factors[user_id].append(FACTORS[kind])
-    return {user.pk: Standing(_state(user, locked), tuple(factors[user.pk])) for user in users}
-
-
-def _state(user: User, locked: Mapping[str, datetime]) -> str:
-    if not user.is_active:
-        return "switched off"
-    return "locked" if name_key(user.username) in locked else "open"
 
 
 @admin.register(LogInRecord, site=site)

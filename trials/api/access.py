@@ -15,3 +15,15 @@ def trial_for(by: User, code: str, permission: Permission) -> Trial:
     if not any(held.trial_id == trial.pk for held in by.may(permission)):
         raise PermissionDenied(f"Your role here does not allow you to {permission.value}.")
     return trial
+
+
+def whole_trial_for(by: User, code: str, permission: Permission) -> Trial:
+    """Return a trial in all of which ``by`` holds a permission, not at one site alone.
+
+    Raises as ``trial_for`` does.
+    """
+    trial = trial_for(by, code, permission)
+    held = by.may(permission)
+    if not any(one.trial_id == trial.pk and one.site_id is None for one in held):
+        raise PermissionDenied(f"Your role at one site does not allow you to {permission.value}.")
+    return trial

@@ -1,4 +1,4 @@
-"""Credentials of programs, and log-ins, for whoever looks after them.
+"""Credentials of programs, for whoever looks after them.
 
 A secret is in the first answer alone. What is kept to answer a repeated request does not hold it.
 """
@@ -21,10 +21,9 @@ from events.api.serializers import Shape
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
 from trials.api.scopes import Scope
-from trials.models import LogInRecord, MachineClient, Site, Trial, User
+from trials.models import MachineClient, Site, Trial
 from trials.permissions import Permission
 from trials.rules.log_ins import ClientPolicy
-from trials.services.accounts import end_lock
 from trials.services.clients import end_client, give_client, give_site_client, renew_client
 
 
@@ -106,7 +105,7 @@ class Clients(generics.ListAPIView[MachineClient]):
             shown.append(secret)
             return ClientOut(client).data
 
-        return _with_secret(recorded(request, act), shown)
+        return with_secret(recorded(request, act), shown)
 
 
 class ClientRenewals(APIView):
@@ -129,7 +128,7 @@ class ClientRenewals(APIView):
             shown.append(secret)
             return ClientOut(client).data
 
-        return _with_secret(recorded(request, act), shown)
+        return with_secret(recorded(request, act), shown)
 
 
 class ClientEnds(APIView):
@@ -150,52 +149,10 @@ class ClientEnds(APIView):
         return recorded(request, act)
 
 
-class LogInOut(Shape):
-    at = serializers.DateTimeField()
-    kind = serializers.CharField()
-    method = serializers.CharField()
-    person = serializers.CharField(source="person.username", allow_null=True, default=None)
-    address = serializers.CharField(allow_null=True)
-    by = serializers.CharField(source="by.username", allow_null=True, default=None)
-    reason = serializers.CharField()
-
-
-class LogIns(generics.ListAPIView[LogInRecord]):
-    """Log-ins, failed attempts, locks and changed second factors of the people you may see."""
-
-    serializer_class = LogInOut
-    queryset = LogInRecord.objects.none()
-
-    def get_queryset(self) -> QuerySet[LogInRecord]:
-        visible = LogInRecord.objects.visible_to(acting_user(self.request))
-        return visible.select_related("person", "by").order_by("-at", "-pk")
-
-
-class LockEndIn(Shape):
-    person = serializers.CharField(max_length=150)
-    reason = serializers.CharField(max_length=300)
-
-
-class LockEnds(APIView):
-    """The end of a lock on somebody's log-in, before its time."""
-
-    @extend_schema(request=LockEndIn, responses={201: LogInOut})
-    def post(self, request: Request) -> HttpResponse:
-        """End a lock after you made sure who asks for it."""
-        body = valid(LockEndIn, request)
-        by = acting_user(request)
-
-        def act() -> Any:
-            person = User.objects.visible_to(by).get(username=body["person"])
-            ended = end_lock(person=person, reason=body["reason"], by=by, at=timezone.now())
-            return LogInOut(ended).data
-
-        return recorded(request, act)
-
-
-def _with_secret(response: HttpResponse, shown: list[str]) -> HttpResponse:
+def with_secret(response: HttpResponse, shown: list[str], *, name: str = "secret") -> HttpResponse:
     """Put the secret into a first answer, after what is kept of it has been kept without."""
     if response.status_code == 201:
-        body = json.loads(response.content) | {"secret": shown[0] if shown else None}
+        body = json.loads(response.content) | {name: shown[0] if shown else None}
         response.content = json.dumps(body).encode()
+    response["Cache-Control"] = "no-store"
     return response

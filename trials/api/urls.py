@@ -1,7 +1,7 @@
 from django.urls import path
 
-from trials.api import people, sites
-from trials.api.clients import ClientEnds, ClientRenewals, Clients, LockEnds, LogIns
+from trials.api import accounts, people, reviews, sites
+from trials.api.clients import ClientEnds, ClientRenewals, Clients
 from trials.api.looks import Looks, RefusedLooks
 from trials.api.randomisation import (
     GeneratedLists,
@@ -21,8 +21,15 @@ urlpatterns = [
     path("clients", Clients.as_view(), name="clients"),
     path("clients/<uuid:client_id>/renewals", ClientRenewals.as_view(), name="client-renewals"),
     path("clients/<uuid:client_id>/ends", ClientEnds.as_view(), name="client-ends"),
-    path("log-ins", LogIns.as_view(), name="log-ins"),
-    path("lock-ends", LockEnds.as_view(), name="lock-ends"),
+    path("people", accounts.People.as_view(), name="people"),
+    path("passwords", accounts.Passwords.as_view(), name="passwords"),
+    path("factor-removals", accounts.FactorRemovals.as_view(), name="factor-removals"),
+    path("sign-on-bindings", accounts.SignOnBindings.as_view(), name="sign-on-bindings"),
+    path("log-ins", accounts.LogIns.as_view(), name="log-ins"),
+    path("lock-ends", accounts.LockEnds.as_view(), name="lock-ends"),
+    path("trials/<slug:code>/access", reviews.AccessNow.as_view(), name="access"),
+    path("access-reviews", reviews.AccessReviews.as_view(), name="access-reviews"),
+    path("access-reviews/<uuid:review_id>", reviews.SignedReview.as_view(), name="access-review"),
     path("site-status-changes", sites.SiteStatusChanges.as_view(), name="site-status-changes"),
     path("site-activations", sites.SiteActivations.as_view(), name="site-activations"),
     path("site-holds", sites.SiteHolds.as_view(), name="site-holds"),

@@ -8,7 +8,7 @@ from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 
 from events.outcomes import Reason
 from trials.errors import AccountRefused
@@ -16,6 +16,9 @@ from trials.models import LogInRecord, RoleAssignment, Trial, UsedPassword, User
 from trials.models.accounts import Kind
 from trials.permissions import Permission, authorise
 from trials.services.log_ins import lock_end, name_key, note
+
+
+_SUBJECT_TAKEN = Reason("subject_taken", "subject is bound to an account already.")
 
 
 @transaction.atomic
@@ -29,6 +32,7 @@ def add_person(
     Raises ``AccountRefused`` with every reason: the name is taken or not possible.
     """
     authorise(by, Permission.MANAGE_PEOPLE)
+    _one_name_at_a_time()
     reasons = []
     if User.objects.filter(username__iexact=username).exists():
         reasons.append(Reason("username_taken", f"username {username} is taken."))
@@ -48,8 +52,10 @@ def add_person(
 
 
 @transaction.atomic
-def give_password(*, person: User, reason: str, by: User, at: datetime) -> str:
-    """Return a new password for somebody who lost theirs; it must be changed when it is used.
+def give_password(*, person: User, reason: str, by: User, at: datetime) -> tuple[LogInRecord, str]:
+    """Give a new password to somebody who lost theirs; it must be changed when it is used.
+
+    The password is returned once, with the record of it, and is nowhere kept in clear.
 
     Ends all of the person's sessions. Raises ``AccountRefused`` for a machine or oneself,
     ``PermissionDenied`` without the right to manage this person's accounts.
@@ -62,8 +68,7 @@ def give_password(*, person: User, reason: str, by: User, at: datetime) -> str:
         raise AccountRefused(Reason("oneself", "Change your own password on the security page."))
     password = _password_for_once()
     _set_password(person, password, must_change=True, at=at)
-    note(Kind.PASSWORD_GIVEN, user=person, by=by, reason=reason, at=at)
-    return password
+    return note(Kind.PASSWORD_GIVEN, user=person, by=by, reason=reason, at=at), password
 
 
 @transaction.atomic
@@ -77,8 +82,8 @@ def change_password(*, user: User, password: str, at: datetime) -> None:
 
 
 @transaction.atomic
-def remove_second_factors(*, person: User, reason: str, by: User, at: datetime) -> int:
-    """Remove somebody's second factors, after they lost them; return how many there were.
+def remove_second_factors(*, person: User, reason: str, by: User, at: datetime) -> LogInRecord:
+    """Remove somebody's second factors, all of them, after they lost them.
 
     Raises ``AccountRefused`` without any or for oneself, ``PermissionDenied`` without the right to
     manage this person's accounts.
@@ -88,37 +93,39 @@ def remove_second_factors(*, person: User, reason: str, by: User, at: datetime) 
     if person.pk == by.pk:
         raise AccountRefused(Reason("oneself", "Remove your own on the security page."))
     held = Authenticator.objects.filter(user=person)
-    count: int = held.exclude(type=Authenticator.Type.RECOVERY_CODES).count()
-    if not count:
+    if not held.exclude(type=Authenticator.Type.RECOVERY_CODES).exists():
         raise AccountRefused(Reason("no_factor", f"{person.username} has no second factor."))
     held.delete()
-    note(Kind.FACTOR_REMOVED, user=person, by=by, reason=reason, at=at)
-    return count
+    return note(Kind.FACTOR_REMOVED, user=person, by=by, reason=reason, at=at)
 
 
 @transaction.atomic
-def bind_sign_on(*, person: User, subject: str, reason: str, by: User, at: datetime) -> None:
+def bind_sign_on(*, person: User, subject: str, reason: str, by: User, at: datetime) -> LogInRecord:
     """Record which subject of the identity provider a person is; only this lets them in by it.
 
     Raises ``AccountRefused`` with every reason: the subject is somebody else's, the person has one,
     is a machine or oneself.
     """
+    person = _locked(person)
     answer_for(person, by=by, reason=reason)
     provider = settings.OIDC_PROVIDER
-    bound = SocialAccount.objects.filter(provider=provider)
     reasons = []
     if person.is_machine:
         reasons.append(Reason("machine", f"{person.username} is a machine."))
     if person.pk == by.pk:
         reasons.append(Reason("oneself", "Another administrator must bind your own account."))
-    if bound.filter(uid=subject).exists():
-        reasons.append(Reason("subject_taken", "subject is bound to an account already."))
-    if bound.filter(user=person).exists():
+    if SocialAccount.objects.filter(provider=provider, user=person).exists():
         reasons.append(Reason("bound_already", f"{person.username} is bound to a subject."))
+    if SocialAccount.objects.filter(provider=provider, uid=subject).exists():
+        reasons.append(_SUBJECT_TAKEN)
     if reasons:
         raise AccountRefused(*reasons)
-    SocialAccount.objects.create(user=person, provider=provider, uid=subject)
-    note(Kind.SIGN_ON_BOUND, user=person, by=by, reason=reason, at=at)
+    _, made = SocialAccount.objects.get_or_create(
+        provider=provider, uid=subject, defaults={"user": person}
+    )
+    if not made:  # somebody else was bound to it at the same moment
+        raise AccountRefused(_SUBJECT_TAKEN)
+    return note(Kind.SIGN_ON_BOUND, user=person, by=by, reason=reason, at=at)
 
 
 @transaction.atomic
@@ -149,6 +156,12 @@ def answer_for(person: User, *, by: User, reason: str = "") -> None:
 
 def _locked(person: User) -> User:
     return User.objects.select_for_update().get(pk=person.pk)
+
+
+def _one_name_at_a_time() -> None:
+    """Wait for whoever adds somebody now: names that differ in case alone are the same name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('a name', 0))")
 
 
 def _set_password(user: User, password: str, *, must_change: bool, at: datetime) -> None:
