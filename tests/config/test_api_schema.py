@@ -15,7 +15,7 @@ from schemathesis.core.failures import FailureGroup
 
 from config.wsgi import application
 from tests.factories import Study
-from tests.interface import EVENT, caller_for, noun, token_of
+from tests.interface import ACTS, EVENT, caller_for, noun, token_of
 from tests.marks import on_postgres
 from trials.models import Trial
 
@@ -77,8 +77,9 @@ def aimed(case, known):
     for name in case.path_parameters or {}:
         thing = case.path.split("/")[3] if name == "record_id" else name
         case.path_parameters[name] = known.get(thing, case.path_parameters[name])
-    if isinstance(case.body, dict) and "trial" in case.body:
-        case.body |= {"trial": known["code"], "site": "DE-01"}
+    there = {"trial": known["code"], "site": "DE-01", "person": "monitor"}
+    if isinstance(case.body, dict):
+        case.body |= {name: there[name] for name in there if name in case.body}
     if case.meta.generation.mode is GenerationMode.POSITIVE and case.method == "POST":
         case.headers["Idempotency-Key"] = next(KEYS)
     return case
@@ -118,6 +119,26 @@ def test_every_answer_is_one_the_openapi_names(schema, study, known, mode):
 
     assert found == {}
     assert set(statuses) >= REACHED[mode]
+
+
+@on_postgres
+@pytest.mark.parametrize(("mode", "reached"), [("POSITIVE", {200, 201, 409}), ("NEGATIVE", {400})])
+def test_every_answer_about_people_is_one_the_openapi_names(schema, study, mode, reached):
+    """The same as who may do it: most of these addresses answer a site's system with no."""
+    headers = {"Authorization": f"Bearer {token_of(study.admin)}"}
+    statuses = set()
+
+    def answered(case):
+        answer = aimed(case, known_of_people).call_and_validate(headers=headers, checks=KEPT_TO)
+        statuses.add(answer.status_code)
+
+    about = "|".join(act.path for act in ACTS)
+    known_of_people = {"code": study.trial.code}
+    only = schema.include(path_regex=rf"^/api/v1({about}|/log-ins|/trials/{{code}}/access)$")
+    found = departures(only, GenerationMode[mode], answered)
+
+    assert found == {}
+    assert statuses >= reached
 
 
 def test_the_openapi_is_valid_without_a_warning():
