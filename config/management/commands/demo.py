@@ -214,6 +214,7 @@ class Command(BaseCommand):
             f"Report by arm    {address}/reports/{trial}/pfs?cutoff={cutoff}\n"
             f"API and docs     {address}/api/docs/\n"
             f"Password of all  {keys.password}\n"
+            f"Second factor    {_second_factor(address)}\n"
         )
         for name, role, what in study.PEOPLE:
             self.stdout.write(f"  {name:<16} {role.label}: {what}")
@@ -240,6 +241,19 @@ class Command(BaseCommand):
         if not quiet:
             self.stdout.write(f"ready in {time.monotonic() - began:.1f} s")
         return result
+
+
+def _second_factor(address: str) -> str:
+    """Return whether a log-in here asks for a second factor, and how to have it otherwise."""
+    by_name = address.replace("127.0.0.1", "localhost")  # a passkey is bound to a name
+    if settings.VIGIL_MFA_REQUIRED:
+        said = "on: the first log-in asks for an authenticator application or a passkey."
+        turn = "Off again: make demo, without VIGIL_MFA_REQUIRED."
+    else:
+        said = "off, for the demo alone. In production everybody needs one."
+        turn = "On: VIGIL_MFA_REQUIRED=true make demo. One's own: under Security, at any time."
+    indent = " " * 17
+    return f"{said}\n{indent}{turn}\n{indent}Passkeys work at {by_name}/admin/ only."
 
 
 def _plan(protocol: Protocol, data: str, *, subjects: int | None) -> Plan:
