@@ -1,7 +1,7 @@
 """Credentials of site systems: what they are good for, how they change, when they end."""
 
 from base64 import b64encode
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -140,6 +140,58 @@ def test_a_renewal_without_overlap_ends_the_old_secret_at_once(study):
     assert ask(client, old).status_code == 401
 
 
+def test_a_second_renewal_ends_the_secret_before_the_last_at_once(study):
+    client, first = given(study)
+    how = {"client_id": client.pk, "expires_on": client.expires_on, "by": study.admin}
+    how |= {"overlap": timedelta(hours=1), "at": timezone.now()}
+    _, second = renew_client(**how)
+    _, third = renew_client(**how)
+
+    assert [ask(client, secret).status_code for secret in (first, second, third)] == [401, 200, 200]
+
+
+def test_the_overlap_ends_at_its_instant(study, monkeypatch):
+    client, old = given(study)
+    at = timezone.now()
+    renew_client(
+        client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(hours=1),
+        by=study.admin, at=at,
+    )  # fmt: skip
+    moment = timedelta(microseconds=1)
+
+    def at_instant(instant):
+        monkeypatch.setattr("trials.api.authentication.timezone.now", lambda: instant)
+        return ask(client, old).status_code
+
+    assert at_instant(at + timedelta(hours=1) - moment) == 200
+    assert at_instant(at + timedelta(hours=1)) == 401
+
+
+def test_an_ended_client_is_not_renewed(study):
+    client, _ = given(study)
+    end_client(client_id=client.pk, reason="over", by=study.admin, at=timezone.now())
+
+    with pytest.raises(ClientRefused) as refused:
+        renew_client(
+            client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(0),
+            by=study.admin, at=timezone.now(),
+        )  # fmt: skip
+
+    assert [reason.code for reason in refused.value.reasons] == ["client_ended"]
+
+
+def test_a_renewal_keeps_the_scopes_and_the_tokens_that_are_out(study):
+    client, secret = given(study, scopes=["read"])
+    held = token(client, secret)
+    _, new = renew_client(
+        client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(0), by=study.admin,
+        at=timezone.now(),
+    )  # fmt: skip
+
+    assert ask(client, new).json()["scope"] == "read"
+    assert Caller(held).get("/sites").status_code == 200
+
+
 def test_a_secret_is_nowhere_in_clear(study):
     client, secret = given(study)
 
@@ -166,6 +218,26 @@ def test_credentials_hold_through_their_last_day_and_not_the_day_after(study):
     assert over.status_code == used.status_code == 401
     assert f"expired on {today - timedelta(1)}" in over.json()["error_description"]
     assert f"expired on {today - timedelta(1)}" in used.json()["reasons"][0]["detail"]
+
+
+@pytest.mark.parametrize(("left", "status"), [(2, 200), (0, 401)])
+def test_an_access_token_holds_to_its_end_and_no_longer(study, settings, left, status):
+    client, secret = given(study)
+    held = token(client, secret)
+    made = AccessToken.objects.get()
+    lasts = made.expires - made.created
+    AccessToken.objects.update(expires=timezone.now() + timedelta(seconds=left))
+
+    assert abs(lasts - timedelta(seconds=3600)) < timedelta(seconds=1)
+    assert Caller(held).get("/sites").status_code == status
+
+
+@pytest.mark.parametrize("moment", [timedelta(microseconds=-1), timedelta(0)])
+def test_the_last_day_ends_at_midnight_in_utc(study, moment):
+    client, _ = given(study)
+    midnight = datetime.combine(client.expires_on + timedelta(1), time.min, UTC)
+
+    assert bool(client.why_not(midnight + moment)) is (moment == timedelta(0))
 
 
 def test_somebody_without_the_secret_does_not_hear_that_it_expired(study):
@@ -237,6 +309,44 @@ def test_a_coordinator_gives_no_client_and_sees_none(study):
 # --- The interface ---------------------------------------------------------------------------
 
 
+def days_on(days: int) -> str:
+    return (timezone.now().date() + timedelta(days)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"overlap_hours": 336}, 201),
+        ({"overlap_hours": 337}, 400),
+        ({"overlap_hours": -1}, 400),
+        ({"expires_on": days_on(366)}, 201),
+        ({"expires_on": days_on(367)}, 409),
+        ({"expires_on": days_on(0)}, 201),
+        ({"expires_on": days_on(-1)}, 409),
+    ],
+)
+def test_a_renewal_is_bounded_as_a_client_is(study, asked, status):
+    admin = caller_for(study.admin)
+    made = admin.post("/clients", body()).json()
+    renewal = {"overlap_hours": 0, "expires_on": days_on(30), **asked}
+
+    assert admin.post(f"/clients/{made['id']}/renewals", renewal).status_code == status
+
+
+def test_nobody_renews_the_program_of_another_person(study):
+    monitor = study.person(Role.MONITOR)
+    client, secret = give_client(
+        trial=study.trial, user=monitor, name="my script", scopes=["read"],
+        expires_on=timezone.now().date(), by=monitor, at=timezone.now(),
+    )  # fmt: skip
+    renewal = {"overlap_hours": 0, "expires_on": days_on(30)}
+    path = f"/clients/{client.pk}/renewals"
+
+    assert caller_for(study.admin).post(path, renewal).status_code == 403
+    assert caller_for(study.coordinator).post(path, renewal).status_code == 404
+    assert ask(client, secret).status_code == 200
+
+
 def body(**changes):
     expires = (timezone.now().date() + timedelta(30)).isoformat()
     return {
@@ -287,6 +397,8 @@ def test_the_interface_renews_and_ends_and_says_when_a_client_was_last_used(stud
         ({"expires_on": "2020-01-01"}, ("", "expires_in_the_past")),
         ({"name": ""}, ("name", "blank")),
         ({"secret": "mine"}, ("secret", "invalid")),
+        ({"scopes": ["read"] * 6}, ("scopes", "max_length")),
+        ({"expires_on": days_on(367)}, ("", "expires_too_late")),
     ],
 )
 def test_what_is_wrong_with_a_client_is_named_and_nothing_is_made(study, changes, expected):

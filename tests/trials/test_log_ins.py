@@ -18,7 +18,7 @@ from trials.log_in.requests import BEGAN, LAST
 from trials.models import LogInRecord, UsedPassword
 from trials.models.accounts import Kind, Method
 from trials.permissions import Role
-from trials.services.accounts import add_person, give_password
+from trials.services.accounts import add_person, end_lock, give_password
 from trials.services.log_ins import attempt
 from trials.services.setup import create_trial
 
@@ -212,6 +212,51 @@ def test_the_lock_holds_to_its_last_second_and_no_longer(person, settings):
     assert at(settings.VIGIL_LOCK_SECONDS, right=True).user == person
 
 
+@pytest.mark.parametrize(("apart", "lets_in"), [(0, True), (-1, False)])
+def test_failures_count_together_when_they_are_closer_than_a_lock_lasts(
+    person, settings, apart, lets_in
+):
+    now, lasts = timezone.now(), settings.VIGIL_LOCK_SECONDS
+
+    def at(seconds: float, right: bool = False):
+        return attempt(
+            name=person.username, address=None, method=Method.PASSWORD,
+            check=lambda: person if right else None, at=now + timedelta(seconds=seconds),
+        )  # fmt: skip
+
+    for seconds in (0, 1, lasts + apart):
+        at(seconds)
+
+    assert (at(lasts + apart + 1, right=True).user == person) is lets_in
+
+
+def test_a_log_in_begins_the_count_anew_and_half_of_one_does_not(person):
+    for _ in range(2):
+        enter(person.username, "wrong")
+    enter(person.username)
+    enter(person.username, "wrong")
+    enter(person.username, "wrong")
+    assert enter(person.username).status_code == 302
+
+    enrolled(person)
+    for _ in range(2):
+        enter(person.username, "wrong")
+    assert enter(person.username).url == reverse("mfa_authenticate")
+    enter(person.username, "wrong")
+
+    assert b"Too many failed attempts" in enter(person.username).content
+
+
+def test_a_lock_that_is_ended_early_begins_the_count_anew(study, person):
+    for _ in range(3):
+        enter(person.username, "wrong")
+    end_lock(person=person, reason="telephoned", by=study.admin, at=timezone.now())
+    for _ in range(2):
+        enter(person.username, "wrong")
+
+    assert enter(person.username).status_code == 302
+
+
 def test_a_name_in_other_letters_is_the_same_name(person):
     for name in ("NOBODY", "nobody ", "Nobody"):
         enter(name, "wrong")
@@ -221,11 +266,45 @@ def test_a_name_in_other_letters_is_the_same_name(person):
 
 def test_one_address_trying_many_names_is_locked_and_another_address_is_not(person, settings):
     settings.VIGIL_LOCK_ADDRESS_FAILURES = 4
-    for number in range(4):
+    for number in range(3):
         enter(f"name-{number}", "wrong", REMOTE_ADDR="203.0.113.9")
+    assert enter(person.username, REMOTE_ADDR="203.0.113.9").status_code == 302
+    enter("name-3", "wrong", REMOTE_ADDR="203.0.113.9")
 
     assert b"Too many failed" in enter(person.username, REMOTE_ADDR="203.0.113.9").content
     assert enter(person.username, REMOTE_ADDR="203.0.113.10").status_code == 302
+
+
+def test_the_lock_of_an_address_holds_to_its_last_second_and_no_longer(person, settings):
+    settings.VIGIL_LOCK_ADDRESS_FAILURES = 4
+    now = timezone.now()
+
+    def at(seconds: float, name: str, right: bool = False):
+        return attempt(
+            name=name, address="203.0.113.9", method=Method.PASSWORD,
+            check=lambda: person if right else None, at=now + timedelta(seconds=seconds),
+        )  # fmt: skip
+
+    for number in range(4):
+        at(0, f"name-{number}")
+
+    assert at(settings.VIGIL_LOCK_SECONDS - 1, person.username, right=True).user is None
+    assert at(settings.VIGIL_LOCK_SECONDS, person.username, right=True).user == person
+
+
+@pytest.mark.parametrize(("behind_proxy", "locked"), [(True, False), (False, True)])
+def test_the_proxys_word_for_the_address_counts_only_where_there_is_one(
+    person, settings, behind_proxy, locked
+):
+    settings.VIGIL_LOCK_ADDRESS_FAILURES = 4
+    settings.VIGIL_BEHIND_PROXY = behind_proxy
+    for number in range(4):
+        forged = f"203.0.113.{number}"
+        enter(f"name-{number}", "wrong", HTTP_X_FORWARDED_FOR=f"198.51.100.1, {forged}")
+
+    answer = enter(person.username, HTTP_X_FORWARDED_FOR="203.0.113.9")
+
+    assert (answer.status_code == 200) is locked
 
 
 def test_what_is_kept_of_an_attempt_holds_neither_password_nor_typed_name(person):
@@ -344,7 +423,12 @@ def test_somebody_enrols_an_application_gets_codes_once_and_uses_one(person):
     later = Client()
     enter(person.username, client=later)
     passed = later.post(reverse("mfa_authenticate"), {"code": recovery})
+    twice = Client()
+    enter(person.username, client=twice)
+    refused = twice.post(reverse("mfa_authenticate"), {"code": recovery})
 
+    assert refused.status_code == 200
+    assert twice.get(HOME).status_code == 302
     assert recovery in shown
     assert recovery not in again
     assert passed.url == HOME
@@ -388,10 +472,35 @@ def test_a_session_ends_at_its_limit_and_not_before(person, settings, mark, sett
 
 
 def test_an_idle_session_is_nobody_at_the_interface(person, settings):
-    client = logged_in(person.username)
-    shift(client, LAST, timedelta(seconds=settings.VIGIL_IDLE_SECONDS))
+    before, at = logged_in(person.username), logged_in(person.username)
+    shift(before, LAST, timedelta(seconds=settings.VIGIL_IDLE_SECONDS - 2))
+    shift(at, LAST, timedelta(seconds=settings.VIGIL_IDLE_SECONDS))
 
-    assert client.get(API).status_code == 401
+    assert before.get(API).status_code == 200
+    assert at.get(API).status_code == 401
+
+
+def test_a_session_that_ended_does_not_come_back_with_its_cookie(person, settings):
+    client = logged_in(person.username)
+    key = client.session.session_key
+    shift(client, LAST, timedelta(seconds=settings.VIGIL_IDLE_SECONDS))
+    client.get(HOME)
+
+    again = Client()
+    again.cookies[settings.SESSION_COOKIE_NAME] = key
+
+    assert again.get(HOME).status_code == 302
+
+
+@pytest.mark.parametrize(("ago", "asks"), [(-2, False), (2, True)])
+def test_who_confirmed_who_they_are_is_asked_anew_after_five_minutes(person, ago, asks):
+    client = logged_in(person.username)
+    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+    session = client.session
+    session["account_authentication_methods"][-1]["at"] -= 300 + ago
+    session.save()
+
+    assert (client.get(reverse("mfa_add_webauthn")).status_code == 302) is asks
 
 
 def test_work_puts_the_idle_limit_off_and_the_longest_time_not(person):
@@ -433,6 +542,32 @@ def test_a_password_against_the_rules_is_refused_by_name(person, new, said):
 
 def test_twelve_characters_are_enough(person):
     assert change(logged_in(person.username), "twelve-chars").status_code == 302
+    assert [len("elevenchars"), len("twelve-chars")] == [11, 12]
+
+
+@pytest.mark.parametrize("code", [200, 302])
+def test_the_number_of_remembered_passwords_is_the_settings(person, settings, code):
+    """The present one and one before it are refused; with none before it, the first is not."""
+    rule = settings.AUTH_PASSWORD_VALIDATORS[-1]
+    remembered = {200: 1, 302: 0}[code]
+    settings.AUTH_PASSWORD_VALIDATORS = [{**rule, "OPTIONS": {"remembered": remembered}}]
+    client = logged_in(person.username)
+    change(client, OTHER)
+
+    assert change(client, OTHER, OTHER).status_code == 200
+    assert change(client, PASSWORD, OTHER).status_code == code
+
+
+def test_the_old_password_is_asked_for_and_a_wrong_one_counts(person):
+    client = logged_in(person.username)
+
+    wrong = [change(client, OTHER, "wrong").status_code for _ in range(3)]
+    right = change(client, OTHER)
+
+    person.refresh_from_db()
+    assert wrong == [200, 200, 200]
+    assert b"Too many failed attempts" in right.content
+    assert person.check_password(PASSWORD)
 
 
 def test_the_last_passwords_are_refused_and_the_one_before_them_is_not(person, settings):

@@ -214,7 +214,7 @@ class Command(BaseCommand):
             f"Report by arm    {address}/reports/{trial}/pfs?cutoff={cutoff}\n"
             f"API and docs     {address}/api/docs/\n"
             f"Password of all  {keys.password}\n"
-            f"Second factor    {_second_factor(address)}\n"
+            f"Second factor    {second_factor(address)}\n"
         )
         for name, role, what in study.PEOPLE:
             self.stdout.write(f"  {name:<16} {role.label}: {what}")
@@ -243,7 +243,7 @@ class Command(BaseCommand):
         return result
 
 
-def _second_factor(address: str) -> str:
+def second_factor(address: str) -> str:
     """Return whether a log-in here asks for a second factor, and how to have it otherwise."""
     by_name = address.replace("127.0.0.1", "localhost")  # a passkey is bound to a name
     if settings.VIGIL_MFA_REQUIRED:
