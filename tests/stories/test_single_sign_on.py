@@ -364,6 +364,7 @@ def test_an_answer_is_taken_once_and_by_the_browser_that_asked(live, browser, pr
 )
 def test_an_answer_to_nothing_that_was_asked_is_turned_back(browser, provider, query):
     assert NOT_BELIEVED in said(browser, browser.get(DOCUMENTED + query))
+    assert not LogInRecord.objects.exists()
 
 
 def test_who_stops_at_the_provider_is_told_so_and_no_failure_is_kept(browser, provider, bound):

@@ -19,7 +19,7 @@ from trials.models import LogInRecord, UsedPassword
 from trials.models.accounts import Kind, Method
 from trials.permissions import Role
 from trials.services.accounts import add_person, end_lock, give_password
-from trials.services.log_ins import attempt
+from trials.services.log_ins import attempt, note_refused_sign_on
 from trials.services.setup import create_trial
 
 
@@ -290,6 +290,15 @@ def test_the_lock_of_an_address_holds_to_its_last_second_and_no_longer(person, s
 
     assert at(settings.VIGIL_LOCK_SECONDS - 1, person.username, right=True).user is None
     assert at(settings.VIGIL_LOCK_SECONDS, person.username, right=True).user == person
+
+
+def test_a_hospital_whose_people_are_not_bound_yet_is_not_locked(person, settings):
+    settings.VIGIL_LOCK_ADDRESS_FAILURES = 4
+    for number in range(5):
+        note_refused_sign_on(subject=f"s-{number}", address="203.0.113.9", at=timezone.now())
+
+    assert enter(person.username, REMOTE_ADDR="203.0.113.9").status_code == 302
+    assert LogInRecord.objects.filter(kind=Kind.FAILED, method=Method.SIGN_ON).count() == 5
 
 
 @pytest.mark.parametrize(("behind_proxy", "locked"), [(True, False), (False, True)])

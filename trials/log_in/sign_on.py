@@ -130,9 +130,17 @@ class SignOn(DefaultSocialAccountAdapter):
         if not sociallogin.is_existing:
             raise ImmediateHttpResponse(turn_back(request, NOT_BOUND, subject=told["sub"]))
 
-    def on_authentication_error(self, request: HttpRequest, *args: Any, **options: Any) -> NoReturn:
-        cancelled = options.get("error") == AuthError.CANCELLED
-        raise ImmediateHttpResponse(turn_back(request, CANCELLED if cancelled else NOT_BELIEVED))
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: Any = None,
+        exception: Exception | None = None,
+        extra_context: Any = None,
+    ) -> NoReturn:
+        """Lead back. An answer is kept only if this browser asked for it: anybody can send one."""
+        why = CANCELLED if error == AuthError.CANCELLED else NOT_BELIEVED
+        raise ImmediateHttpResponse(turn_back(request, why, kept=exception is not None))
 
 
 def begin(request: HttpRequest, provider_id: str) -> Any:
@@ -155,12 +163,14 @@ def _led(view: Any, request: HttpRequest, provider_id: str) -> Any:
         raise Http404 from error
     except (OAuth2Error, RequestException) as error:
         log.warning("sign_on.no_provider", problem=type(error).__name__)
-        return turn_back(request, NOT_REACHED)
+        return turn_back(request, NOT_REACHED, kept=False)
 
 
-def turn_back(request: HttpRequest, why: str, *, subject: str = "") -> HttpResponse:
-    """Lead back to the door with the reason; what was refused is kept as a failed attempt is."""
-    if why in (NOT_BOUND, NOT_BELIEVED):
+def turn_back(
+    request: HttpRequest, why: str, *, subject: str = "", kept: bool = True
+) -> HttpResponse:
+    """Lead back to the door with the reason, and keep it as a failed attempt is kept."""
+    if kept:
         note_refused_sign_on(subject=subject, address=address_of(request), at=timezone.now())
     messages.error(request, f"Single sign-on did not let you in. {why}")
     return redirect("account_login")

@@ -67,7 +67,8 @@ def lock_end(*, key: str, address: str | None, at: datetime) -> datetime | None:
     """Return until when log-in is refused for a name, or from an address; nothing if it is not."""
     ends = [lock_ends([key], at=at).get(key)]
     if address is not None:
-        recent = _recent(at).filter(address=address, kind=Kind.FAILED)
+        failed = _recent(at).filter(address=address, kind=Kind.FAILED)
+        recent = failed.exclude(method=Method.SIGN_ON)
         policy = _policy(settings.VIGIL_LOCK_ADDRESS_FAILURES)
         ends.append(locked_until(recent.values_list("at", flat=True), policy))
     return max((end for end in ends if end is not None and at < end), default=None)
@@ -123,7 +124,7 @@ def note(
 def note_refused_sign_on(*, subject: str, address: str | None, at: datetime) -> LogInRecord:
     """Record that single sign-on brought somebody who is nobody here, or an answer that was none.
 
-    It counts towards the lock of the address, and towards nobody's name.
+    It counts towards no lock: nothing can be guessed there, and a hospital has one address.
     """
     return _record(
         Kind.FAILED,
