@@ -18,9 +18,6 @@ from trials.permissions import Permission, authorise
 from trials.services.log_ins import lock_end, name_key, note
 
 
-_SUBJECT_TAKEN = Reason("subject_taken", "subject is bound to an account already.")
-
-
 @transaction.atomic
 def add_person(
     *, username: str, first_name: str, last_name: str, email: str, by: User, at: datetime
@@ -109,6 +106,7 @@ def bind_sign_on(*, person: User, subject: str, reason: str, by: User, at: datet
     person = _locked(person)
     answer_for(person, by=by, reason=reason)
     provider = settings.OIDC_PROVIDER
+    taken = Reason("subject_taken", "subject is bound to an account already.")
     reasons = []
     if person.is_machine:
         reasons.append(Reason("machine", f"{person.username} is a machine."))
@@ -117,14 +115,14 @@ def bind_sign_on(*, person: User, subject: str, reason: str, by: User, at: datet
     if SocialAccount.objects.filter(provider=provider, user=person).exists():
         reasons.append(Reason("bound_already", f"{person.username} is bound to a subject."))
     if SocialAccount.objects.filter(provider=provider, uid=subject).exists():
-        reasons.append(_SUBJECT_TAKEN)
+        reasons.append(taken)
     if reasons:
         raise AccountRefused(*reasons)
     _, made = SocialAccount.objects.get_or_create(
         provider=provider, uid=subject, defaults={"user": person}
     )
     if not made:  # somebody else was bound to it at the same moment
-        raise AccountRefused(_SUBJECT_TAKEN)
+        raise AccountRefused(taken)
     return note(Kind.SIGN_ON_BOUND, user=person, by=by, reason=reason, at=at)
 
 
