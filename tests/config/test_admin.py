@@ -37,6 +37,7 @@ SUBJECT_LISTS = {
     "dosing_dispensation",
     "dosing_kit",
     "dosing_pregnancytest",
+    "patients_unblinding",
 }
 NEEDS = {
     **{name: {Permission.READ_SUBJECTS} for name in SUBJECT_LISTS},
@@ -44,6 +45,7 @@ NEEDS = {
     "reporting_safetysummary": {Permission.READ_SAFETY},
     "events_outboxevent": {Permission.READ_HISTORY},
     "events_delivery": {Permission.MANAGE_DELIVERIES},
+    "dosing_kitnumberdraw": {Permission.SUPPLY_KITS},
     "trials_sealedaccess": {Permission.READ_ACCESS_LOG},
     "trials_refusedlook": {Permission.READ_ACCESS_LOG},
     "trials_unblindingrequest": {

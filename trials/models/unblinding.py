@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from events.history import tracked
+from events.reading import reading_as_system
 from trials.models.people import User, trial_ids
 from trials.permissions import Permission
 
@@ -93,6 +94,14 @@ class UnblindingRequestQuerySet(models.QuerySet["UnblindingRequest"]):
         trials = {trial for permission in held for trial in trial_ids(user.may(permission))}
         return self.filter(trial__in=trials)
 
+    def with_looks(self) -> "UnblindingRequestQuerySet":
+        """Say of each request, as ``looked``, whether somebody has looked on it."""
+        looks = SealedAccess.objects.filter(purpose__in=UnblindingRequest.Purpose.values)
+        with reading_as_system("whoever sees a request is told that it was used"):
+            used = list(looks.values_list("request_id", flat=True).distinct())
+        told = models.ExpressionWrapper(Q(pk__in=used), output_field=models.BooleanField())
+        return self.annotate(looked=told)
+
 
 @tracked
 class UnblindingRequest(models.Model):
@@ -119,6 +128,9 @@ class UnblindingRequest(models.Model):
 
     objects = UnblindingRequestQuerySet.as_manager()
 
+    looked = False
+    """Whether somebody has looked on it: read by ``with_looks``."""
+
     class Meta:
         ordering = ["-requested_at", "pk"]
         constraints = [
@@ -141,10 +153,12 @@ class UnblindingRequest(models.Model):
         return f"{self.get_purpose_display()}, {self.subject_number or self.trial}"
 
     def state(self, at: datetime) -> str:
-        """Return ``withdrawn``, ``agreed``, ``expired`` or ``waiting``."""
+        """Return ``withdrawn``, ``used``, ``expired``, ``agreed`` or ``waiting``."""
         given = {answer.kind for answer in self.answers.all()}
         if UnblindingAnswer.Kind.WITHDRAWN in given:
             return "withdrawn"
+        if self.looked:
+            return "used"
         if self.expires_at <= at:
             return "expired"
         return "agreed" if UnblindingAnswer.Kind.AGREED in given else "waiting"
