@@ -98,7 +98,8 @@ class DrawForm(ServiceForm):
 
     def arguments(self) -> dict[str, Any]:
         found = super().arguments()
-        return {**found, "trial_id": found.pop("trial").pk}
+        trial = found.pop("trial")
+        return {**found, "trial_id": trial.pk}
 
     def act(self, *, at: datetime) -> KitNumberDraw:
         return draw_kit_numbers(by=self.by, at=at, **self.arguments())

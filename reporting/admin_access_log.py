@@ -275,6 +275,7 @@ class SealedAccessAdmin(LogAdmin):
         )  # fmt: skip
 
     def lines(self, rows: Any) -> Iterator[Sequence[Any]]:
+        row: Any
         for row in with_outcome(rows):
             made = list(row.unblinding.assessments.all()) if row.unblinding else []
             last = made[-1] if made else None

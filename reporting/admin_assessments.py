@@ -77,12 +77,13 @@ class UnblindingAdmin(RecordAdmin):
             happened_at__lte=OuterRef("happened_at"),
         ).order_by()
         counted = looks.values("subject").annotate(count=Count("pk")).values("count")
-        rows = super().get_queryset(request).select_related("recorded_by")
-        return rows.annotate(
+        rows: QuerySet[Any] = super().get_queryset(request).select_related("recorded_by")
+        told: QuerySet[Any] = rows.annotate(
             assessed=Exists(made),
             looks=Coalesce(Subquery(counted), 0),
             last_impact=Subquery(made.order_by("-recorded_at").values("impact")[:1]),
         ).prefetch_related("subject__trial")
+        return told
 
     @display(description="To be reviewed", label={"yes": "warning"}, empty_value="–")
     def review(self, row: Any) -> tuple[str, str] | None:

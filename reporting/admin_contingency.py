@@ -35,7 +35,7 @@ from trials.permissions import Permission
 PAGE = "admin:contingency_sheets"
 
 
-class SitesField(forms.ModelChoiceField):
+class SitesField(forms.ModelChoiceField):  # type: ignore[type-arg]  # has none at run time
     def label_from_instance(self, obj: Any) -> str:
         return f"{obj.code} {obj.name}"
 

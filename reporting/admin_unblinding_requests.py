@@ -15,7 +15,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html_join
-from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.decorators import display
 
@@ -83,7 +82,8 @@ class TrialRequestForm(ServiceForm):
 
     def arguments(self) -> dict[str, Any]:
         found = super().arguments()
-        return {**found, "trial_id": found.pop("trial").pk}
+        trial = found.pop("trial")
+        return {**found, "trial_id": trial.pk}
 
 
 class RequestForm(RowForm, ProofForm):
@@ -189,17 +189,17 @@ class UnblindingRequestAdmin(ActingAdmin):
         return any(person(request).may(permission) for permission in held)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).with_looks().prefetch_related("answers__answered_by")
+        rows: Any = super().get_queryset(request)
+        return rows.with_looks().prefetch_related("answers__answered_by")
 
     def get_list_display(self, request: HttpRequest) -> Any:
         by = person(request)
 
         @display(description="To do")
         def to_do(row: UnblindingRequest) -> Any:
-            found = [(one["address"], one["title"]) for one in _offered(row, by)]
-            return format_html_join(
-                SafeString("<br>"), '<a class="vg-link" href="{}">{}</a>', found
-            )
+            link = '<div><a class="vg-link" href="{}">{}</a></div>'
+            offered = ((one["address"], one["title"]) for one in _offered(row, by))
+            return format_html_join("", link, offered)
 
         return [*self.list_display, to_do]
 
@@ -255,7 +255,7 @@ class UnblindingRequestAdmin(ActingAdmin):
             "answers": list(row.answers.all()),
             "looks": _looks(row),
             "offered": list(_offered(row, by)),
-            "subject": subjects.filter(pk=row.subject_id).first(),
+            "subject": subjects.filter(pk__in=[row.subject_id]).first(),
             "event": events.filter(pk=row.adverse_event_id).first(),
             "back": reverse("admin:trials_unblindingrequest_changelist"),
         }
