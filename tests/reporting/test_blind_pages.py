@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader
 
-from dosing.models import KitNumberDraw
+from dosing.models import Kit, KitNumberDraw
 from patients.models import Unblinding, UnblindingAssessment
 from patients.services.unblinding import record_inadvertent_unblinding, shown_arm
+from tests.config.test_row_level_security import as_application
 from tests.factories import NOW, Study
 from tests.marks import on_postgres
 from tests.patients.test_unblinding import (
@@ -27,6 +28,7 @@ from tests.patients.test_unblinding import (
     naming_an_arm,
     officer_looks,
     reaction,
+    with_password,
     with_passwords,
 )
 from trials.errors import IdentityNotConfirmed
@@ -46,6 +48,8 @@ SHEETS = "admin:contingency_sheets"
 NEW_SHEETS = "admin:contingency_sheets_new"
 DRAWS = "admin:dosing_kitnumberdraw_changelist"
 DRAW = "admin:dosing_kitnumberdraw_add"
+SUPPLY = "admin:kit_supply"
+PROTOCOL_TABLES = {"public.trials_protocolversion", "public.trials_protocolversionhistory"}
 TREATMENTS = ("Lenalidomide", "Placebo")
 PEOPLE = [role for role in Role if role is not Role.SITE_SYSTEM]
 
@@ -148,9 +152,7 @@ def test_the_officer_asks_another_agrees_and_the_treatment_is_shown_once(study):
     assert "no-store" in first["Cache-Control"]
     assert "Lenalidomide" not in text_of(again) + text_of(anew)
     assert "shown already" in text_of(again)
-    assert naming_an_arm("public") == {
-        "public.trials_protocolversion", "public.trials_protocolversionhistory",
-    }  # fmt: skip
+    assert naming_an_arm("public") == PROTOCOL_TABLES
 
 
 def test_an_act_is_offered_to_whoever_can_do_it_now_and_to_nobody_else(study):
@@ -331,6 +333,24 @@ def test_a_count_that_cannot_be_is_named_beside_its_field(study, count):
     assert not KitNumberDraw.objects.exists()
 
 
+def test_the_supplier_enters_kits_whose_contents_nobody_is_shown_again(study):
+    client = as_(study, Role.UNBLINDED_SUPPLIER)
+    form = {"key": "k", "site": study.site.pk}
+    lines = "number,dose_mg,arm,expires_on\n483920175,5,QXACTIVE,2030-01-31\n"
+
+    broken = client.post(reverse(SUPPLY), {**form, "kits": lines + "552,5,QXCONTR"})
+    unknown = client.post(reverse(SUPPLY), {**form, "kits": "483920175,5,QXNONE,2030-01-31"})
+    done = client.post(reverse(SUPPLY), {**form, "kits": lines}, follow=True)
+
+    assert "in line 3" in text_of(broken)
+    assert "no-store" in broken["Cache-Control"]
+    assert {reason.code for reason in unknown.context["form"].reasons} == {"unknown_arm"}
+    assert "Kits entered: 1." in text_of(done)
+    assert list(Kit.objects.values_list("number", flat=True)) == ["483920175"]
+    assert naming_an_arm("public") == PROTOCOL_TABLES
+    assert as_(study, Role.PHARMACIST).get(reverse(SUPPLY)).status_code == 403
+
+
 # --- Assessments ------------------------------------------------------------------------------
 
 
@@ -495,6 +515,31 @@ def test_nobody_else_reads_the_log_or_takes_its_file(study, role):
 
     names = [LOG, REFUSED, "admin:access_log", "admin:refused_looks"]
     assert {client.get(reverse(name)).status_code for name in names} == {403}
+
+
+def test_an_auditor_of_one_site_reads_the_looks_at_that_sites_subjects_alone(study):
+    elsewhere = study.add_site("DE-02")
+    theirs = study.randomised(site=elsewhere, by=study.person(Role.SITE_SYSTEM, site=elsewhere))
+    doctor = study.person(Role.INVESTIGATOR, site=elsewhere)
+    with_password(doctor)
+    own = study.randomised()
+    break_it(study, theirs, by=doctor)
+    break_it(study, own)
+    with pytest.raises(IdentityNotConfirmed):
+        break_it(study, theirs, by=doctor, password="wrong")
+    request = ask_for(study, reaction(study, own))
+    one = study.person(Role.AUDITOR, site=study.site, name="auditor-of-one")
+    auditor = browser(one)
+
+    looks = rows_of(auditor.get(reverse("admin:access_log")))
+    seen = text_of(auditor.get(reverse(LOG))) + text_of(auditor.get(reverse(REFUSED)))
+
+    by_row = "SELECT subject_number FROM trials_sealedaccess WHERE subject_number <> ''"
+    assert [row["subject"] for row in looks] == [own.number]
+    assert as_application(by_row, reader=one.pk) == [own.number]
+    assert own.number in seen
+    assert theirs.number not in seen
+    assert auditor.get(page_of(request)).status_code == 404
 
 
 @pytest.mark.parametrize("name", [LOG, REQUESTS, UNBLINDINGS, SHEETS])
