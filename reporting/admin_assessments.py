@@ -68,6 +68,12 @@ class UnblindingAdmin(RecordAdmin):
     list_display_links = ("happened_at", "kind")
     list_filter = (SiteFilter, "kind", AssessedFilter)
     ordering = ("-happened_at", "pk")
+    search_help_text = "Subject"
+    list_before_template = "admin/vigil/unblindings_before.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        more = {"assesses": bool(person(request).may(Permission.CONFIRM_UNBLINDING))}
+        return super().changelist_view(request, {**(extra_context or {}), **more})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         made = UnblindingAssessment.objects.filter(unblinding=OuterRef("pk"))
