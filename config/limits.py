@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.defaults import page_not_found
 
 from events.api.problems import PROBLEM_JSON, problem
 
@@ -36,9 +37,16 @@ class BodyLimit:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Answer 400 for names no client can have: the token address asks PostgreSQL for any."""
-        if request.path.startswith("/oauth/") and isinstance(error, DataError):
+        """Answer for names nothing can have, which PostgreSQL will not even look for.
+
+        The token address asks it for any client, the lists of the web admin for any filter.
+        """
+        if not isinstance(error, DataError):
+            return None
+        if request.path.startswith("/oauth/"):
             return JsonResponse({"error": "invalid_request"}, status=400)
+        if request.path.startswith("/admin/") and request.method in {"GET", "HEAD"}:
+            return page_not_found(request, error)
         return None
 
 

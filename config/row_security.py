@@ -35,7 +35,8 @@ _SITES = "(SELECT reader.sites('READ_SUBJECTS'))"
 
 
 def _in_trials(permission: str) -> str:
-    return f"trial_id IN (SELECT reader.trials('{permission}'))"
+    """Return the condition of a row in a trial where the reader may do this at all sites."""
+    return f"trial_id IN (SELECT reader.trials('{permission}', true))"
 
 
 # Tables whose rows lead to a subject otherwise than by a key of their own.
@@ -72,6 +73,7 @@ _OTHERWISE: dict[str, str] = {
     "trials.SealedAccess": (
         f"person_id = (SELECT reader.person()) OR {_in_trials('READ_ACCESS_LOG')}"
         f" OR {_in_trials('CONFIRM_UNBLINDING')}"
+        " OR site_id IN (SELECT reader.sites('READ_ACCESS_LOG'))"
     ),
     "trials.RefusedLook": _in_trials("READ_ACCESS_LOG"),
     "trials.UnblindingRequest": " OR ".join(

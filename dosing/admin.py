@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from unfold.decorators import display
 
+from dosing import admin_kits  # noqa: F401 - registers its page
 from dosing.models import Dispensation, DoseDecision, Kit, PregnancyTest
 from events.admin import ReadOnlyAdmin
 from patients.admin import RecordAdmin, SiteFilter

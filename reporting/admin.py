@@ -20,7 +20,13 @@ from patients.admin import SiteFilter, address_of, subject_form_page
 from patients.admin_forms import FORMS as PATIENT_FORMS
 from patients.admin_forms import EnrolForm, SubjectForm
 from patients.models import Subject
-from reporting import admin_randomisation, admin_sites  # noqa: F401 - register their pages
+from reporting import (  # noqa: F401 - register their pages
+    admin_access_log,
+    admin_assessments,
+    admin_randomisation,
+    admin_sites,
+    admin_unblinding_requests,
+)
 from reporting.admin_unblinding import FORMS as UNBLINDING_FORMS
 from reporting.admin_unblinding import emergency_page
 from reporting.amendment_pages import ProtocolVersionAdmin

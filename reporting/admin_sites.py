@@ -64,7 +64,8 @@ class SiteForm(ServiceForm):
 
     def arguments(self) -> dict[str, Any]:
         found = super().arguments()
-        return {**found, "trial_id": found.pop("trial").pk}
+        trial = found.pop("trial")
+        return {**found, "trial_id": trial.pk}
 
 
 class StepForm(RowForm):

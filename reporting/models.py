@@ -60,9 +60,8 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         """
         own = Q(subject__in=Subject.objects.visible_to(user))
         here = Q(subject=None, site__in=Site.objects.visible_to(user))
-        overseen = Q(
-            kind="subject_unblinded", trial__in=trial_ids(user.may(Permission.READ_ACCESS_LOG))
-        )
+        audits = trial_ids(a for a in user.may(Permission.READ_ACCESS_LOG) if a.site_id is None)
+        overseen = Q(kind="subject_unblinded", trial__in=audits)
         return self.filter(own | here | overseen)
 
 

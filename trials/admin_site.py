@@ -96,6 +96,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("dosing.dosedecision", "tune", "Dose decisions"),
             ("dosing.dispensation", "medication", "Dispensations"),
             ("dosing.kit", "inventory_2", "Kits"),
+            ("dosing.kitnumberdraw", "pin", "Kit numbers"),
             ("dosing.pregnancytest", "pregnancy", "Pregnancy tests"),
         ),
     ),
@@ -112,7 +113,14 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("reporting.safetysummary", "summarize", "Safety summaries"),
             ("reporting.notice", "notifications", "Notices"),
             ("events.outboxevent", "history", "Event log"),
+        ),
+    ),
+    (
+        "The blind",
+        (
+            ("patients.unblinding", "lock_open", "Unblindings"),
             ("trials.unblindingrequest", "group_add", "Unblinding requests"),
+            ("admin:contingency_sheets", "drafts", "Contingency sheets"),
             ("trials.sealedaccess", "visibility_lock", "Looks behind the blind"),
             ("trials.refusedlook", "block", "Refused attempts to look"),
         ),
@@ -143,6 +151,18 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 )
 
 
+# Who may open a page that is no list; where nobody is named, everybody who gets in.
+PAGES: dict[str, tuple[Permission, ...]] = {
+    "admin:contingency_sheets": (Permission.PRINT_CONTINGENCY, Permission.CONFIRM_UNBLINDING),
+}
+
+
+def may_open(request: HttpRequest, page: str) -> bool:
+    """Return whether the user may open a page that is no list."""
+    needed = PAGES.get(page)
+    return needed is None or any(person(request).may(permission) for permission in needed)
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the menu: what is registered and the user may look at."""
     admins = {model._meta.label_lower: admin for model, admin in site._registry.items()}
@@ -152,7 +172,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         items = [
             {"title": name, "icon": icon, "link": _address(label)}
             for label, icon, name in entries
-            if label.startswith("admin:")  # a page for everybody who gets in
+            if (label.startswith("admin:") and may_open(request, label))
             or (label in admins and admins[label].has_view_permission(request))
         ]
         if items:

@@ -242,7 +242,8 @@ class UnblindingRequests(generics.ListAPIView[UnblindingRequest]):
 
     def get_queryset(self) -> QuerySet[UnblindingRequest]:
         visible = UnblindingRequest.objects.visible_to(acting_user(self.request))
-        return visible.select_related("trial", "requested_by").prefetch_related("answers")
+        told = visible.with_looks().select_related("trial", "requested_by")
+        return told.prefetch_related("answers")
 
 
 class SafetyUnblindingRequests(APIView):

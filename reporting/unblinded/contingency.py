@@ -3,14 +3,20 @@
 import csv
 import io
 import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Greatest
 
+from events.outcomes import Reason
 from events.reading import reading_as_system
 from patients.models import Subject
 from reporting.documents.contingency_sheet import Sheet, sealed_pdf
+from trials.errors import UnblindingRefused
 from trials.models import SealedAccess, Site, User
 from trials.permissions import Permission, authorise
 from trials.services.unblinding import (
@@ -31,13 +37,18 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same for all: files in a ZIP carry a tim
 def open_sheets(*, site_id: UUID, reason: str, proof: Proof, by: User) -> UUID:
     """Return an access for making one site's sheets once.
 
-    Publishes ``BlindOpened``. Raises ``UnblindingRefused`` by the
+    Publishes ``BlindOpened``. Raises ``UnblindingRefused``: nobody is randomised there, or by the
     database. Refused attempts are kept.
     """
     site = Site.objects.visible_to(by, Permission.PRINT_CONTINGENCY).get(pk=site_id)
     with noting_refusals(by=by, purpose=SHEETS, trial_id=site.trial_id):
         authorise(by, Permission.PRINT_CONTINGENCY, trial=site.trial, reason=reason)
         require_proof(by, proof)
+        with reading_as_system("who makes sheets reads no subject's records"):
+            somebody = Subject.objects.filter(site=site, allocation__isnull=False).exists()
+        if not somebody:
+            detail = f"Nobody at {site.code} is randomised: there is nothing to seal."
+            raise UnblindingRefused(Reason("nobody_randomised", detail))
         return open_look(
             trial=site.trial,
             by=by,
@@ -117,3 +128,49 @@ def making_for(by: User, making_id: UUID) -> SealedAccess:
     trials = {held.trial_id for held in by.may(Permission.CONFIRM_UNBLINDING)}
     rows = SealedAccess.objects.select_related("trial")
     return rows.get(pk=making_id, purpose=SHEETS, trial__in=trials)
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """One time the sheets of a site were made, and the times their passwords were given out."""
+
+    look: SealedAccess
+    passwords: Sequence[SealedAccess]
+
+
+@dataclass(frozen=True, slots=True)
+class SheetsOfSite:
+    """What there is for the night when the system is down; ``makings`` are the newest first."""
+
+    site: Site
+    makings: Sequence[Making]
+    randomised: int
+    without_sheet: int
+    """How many of the randomised came to the site, or were randomised, after the last making."""
+
+
+_HERE_SINCE = Greatest("allocation__allocated_at", Max("subjecttransfers__recorded_at"))
+
+
+def sheets_by_site(by: User) -> list[SheetsOfSite]:
+    """Return the sheets of every site where somebody makes sheets or keeps their passwords."""
+    held = (*by.may(Permission.PRINT_CONTINGENCY), *by.may(Permission.CONFIRM_UNBLINDING))
+    trials = {each.trial_id for each in held}
+    sites = list(Site.objects.filter(trial__in=trials).select_related("trial").order_by("code"))
+    looks = SealedAccess.objects.filter(trial__in=trials).select_related("person")
+    subjects = Subject.objects.filter(trial__in=trials, allocation__isnull=False)
+    with reading_as_system("who makes sheets, or keeps passwords, is told what there is"):
+        given = list(looks.filter(purpose=PASSWORDS).order_by("opened_at"))
+        made = list(looks.filter(purpose=SHEETS).order_by("-opened_at"))
+        when = list(subjects.annotate(here_since=_HERE_SINCE).values_list("site_id", "here_since"))
+    found = []
+    for site in sites:
+        makings = [
+            Making(look, [each for each in given if each.request_id == look.pk])
+            for look in made
+            if look.site_id == site.pk
+        ]
+        here = [at for site_id, at in when if site_id == site.pk]
+        late = [at for at in here if not makings or at > makings[0].look.opened_at]
+        found.append(SheetsOfSite(site, makings, len(here), len(late)))
+    return found

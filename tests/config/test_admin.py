@@ -20,7 +20,7 @@ from reporting.models import SafetySummary
 from tests.factories import NOW, TODAY, Study, user
 from tests.marks import on_postgres
 from trials.admin_site import site
-from trials.models import Trial
+from trials.models import Site, Trial
 from trials.permissions import TABLE, Permission, Role
 
 
@@ -37,6 +37,7 @@ SUBJECT_LISTS = {
     "dosing_dispensation",
     "dosing_kit",
     "dosing_pregnancytest",
+    "patients_unblinding",
 }
 NEEDS = {
     **{name: {Permission.READ_SUBJECTS} for name in SUBJECT_LISTS},
@@ -44,6 +45,7 @@ NEEDS = {
     "reporting_safetysummary": {Permission.READ_SAFETY},
     "events_outboxevent": {Permission.READ_HISTORY},
     "events_delivery": {Permission.MANAGE_DELIVERIES},
+    "dosing_kitnumberdraw": {Permission.SUPPLY_KITS},
     "trials_sealedaccess": {Permission.READ_ACCESS_LOG},
     "trials_refusedlook": {Permission.READ_ACCESS_LOG},
     "trials_unblindingrequest": {
@@ -281,6 +283,13 @@ def test_what_is_not_there_is_a_404_and_never_a_redirect(study, address):
     assert answer.status_code == 404
 
 
+@pytest.mark.parametrize("filtered", ["site=%00", "q=%00", "sex=%00", "o=x", "p=-1", "nonsense=1"])
+def test_a_filter_nothing_can_have_is_no_error_of_ours(study, filtered):
+    page = reverse("admin:patients_subject_changelist")
+
+    assert logged_in(study.coordinator).get(f"{page}?{filtered}").status_code < 500
+
+
 def test_no_page_about_a_subject_names_an_arm(study):
     subject = a_course(study)
     pages = [
@@ -314,6 +323,16 @@ def test_an_adverse_event_entered_in_the_form_names_its_actor_and_role_in_the_hi
     said = history_model(AdverseEvent).objects.get().pgh_context
     assert said["actor"] == study.coordinator.username
     assert said["role"] == "coordinator"
+
+
+def test_a_planned_site_is_added_by_its_form(study):
+    sent = {"key": "s", "trial": study.trial.pk, "code": "DE-07", "name": "Kiel", "country": "DE",
+            "time_zone": "Europe/Berlin"}  # fmt: skip
+
+    answer = logged_in(study.admin).post(reverse("admin:trials_site_add"), sent)
+
+    assert answer.status_code == 302
+    assert Site.objects.get(code="DE-07").status == Site.Status.PLANNED
 
 
 def test_a_form_sent_twice_takes_effect_once(study):

@@ -1,10 +1,12 @@
 """The blind of one subject is opened by the right person, shown once, and kept nowhere."""
 
+import functools
 import uuid
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.core.exceptions import PermissionDenied
 from django.db import connections, transaction
 from django.utils import timezone
@@ -65,8 +67,14 @@ def with_passwords(study):
 
 
 def with_password(person):
-    person.set_password(WORD)
+    person.password = hashed()
     person.save()
+
+
+@functools.cache
+def hashed():
+    """Hashing is slow on purpose: once is enough."""
+    return make_password(WORD)
 
 
 @pytest.fixture

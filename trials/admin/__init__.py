@@ -2,7 +2,6 @@
 
 from trials.admin import (
     accounts,
-    blind,
     events,
     on_call,
     people,
@@ -14,7 +13,6 @@ from trials.admin import (
 
 __all__ = [
     "accounts",
-    "blind",
     "events",
     "on_call",
     "people",

@@ -7,13 +7,23 @@ from django.db import models
 from django.db.models import Q
 
 from events.history import tracked
+from events.reading import reading_as_system
 from trials.models.people import User, trial_ids
 from trials.permissions import Permission
 
 
+def _whole_trials(user: User, *permissions: Permission) -> set[uuid.UUID]:
+    """Trials where the user holds one of some permissions at all sites."""
+    held = [each for permission in permissions for each in user.may(permission)]
+    return trial_ids(each for each in held if each.site_id is None)
+
+
 class SealedAccessQuerySet(models.QuerySet["SealedAccess"]):
     def visible_to(self, user: User) -> "SealedAccessQuerySet":
-        return self.filter(trial__in=trial_ids(user.may(Permission.READ_ACCESS_LOG)))
+        """Looks of the trials, or at subjects of the one site, that the user audits."""
+        sites = {each.site_id for each in user.may(Permission.READ_ACCESS_LOG) if each.site_id}
+        trials = _whole_trials(user, Permission.READ_ACCESS_LOG)
+        return self.filter(Q(trial__in=trials) | Q(site_id__in=sites))
 
 
 class SealedAccess(models.Model):
@@ -54,7 +64,8 @@ class SealedAccess(models.Model):
 
 class RefusedLookQuerySet(models.QuerySet["RefusedLook"]):
     def visible_to(self, user: User) -> "RefusedLookQuerySet":
-        return self.filter(trial__in=trial_ids(user.may(Permission.READ_ACCESS_LOG)))
+        """Attempts in the trials that the user audits as a whole: they name no site."""
+        return self.filter(trial__in=_whole_trials(user, Permission.READ_ACCESS_LOG))
 
 
 class RefusedLook(models.Model):
@@ -90,8 +101,15 @@ class UnblindingRequestQuerySet(models.QuerySet["UnblindingRequest"]):
             Permission.CONFIRM_UNBLINDING,
             Permission.READ_ACCESS_LOG,
         )
-        trials = {trial for permission in held for trial in trial_ids(user.may(permission))}
-        return self.filter(trial__in=trials)
+        return self.filter(trial__in=_whole_trials(user, *held))
+
+    def with_looks(self) -> "UnblindingRequestQuerySet":
+        """Say of each request, as ``looked``, whether somebody has looked on it."""
+        looks = SealedAccess.objects.filter(purpose__in=UnblindingRequest.Purpose.values)
+        with reading_as_system("whoever sees a request is told that it was used"):
+            used = list(looks.values_list("request_id", flat=True).distinct())
+        told = models.ExpressionWrapper(Q(pk__in=used), output_field=models.BooleanField())
+        return self.annotate(looked=told)
 
 
 @tracked
@@ -141,10 +159,15 @@ class UnblindingRequest(models.Model):
         return f"{self.get_purpose_display()}, {self.subject_number or self.trial}"
 
     def state(self, at: datetime) -> str:
-        """Return ``withdrawn``, ``agreed``, ``expired`` or ``waiting``."""
+        """Return ``withdrawn``, ``used``, ``expired``, ``agreed`` or ``waiting``.
+
+        That it was used is known of a request that was read ``with_looks``.
+        """
         given = {answer.kind for answer in self.answers.all()}
         if UnblindingAnswer.Kind.WITHDRAWN in given:
             return "withdrawn"
+        if getattr(self, "looked", False):
+            return "used"
         if self.expires_at <= at:
             return "expired"
         return "agreed" if UnblindingAnswer.Kind.AGREED in given else "waiting"

@@ -1,0 +1,143 @@
+"""Times an arm became known, and what each means for the subject and the trial. Never which arm."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.decorators import display
+
+from patients.admin import RecordAdmin, SiteFilter
+from patients.models import Unblinding, UnblindingAssessment
+from patients.rules.unblinding import review_due
+from patients.services.unblinding import assess_unblinding
+from trials.admin.acting import RowForm
+from trials.admin_forms import send
+from trials.admin_site import may_at, person, site
+from trials.permissions import Permission
+
+
+Kind = Unblinding.Kind
+
+
+class AssessForm(RowForm):
+    title, icon, submit = "Assessment", "rate_review", "Record the assessment"
+    permission = Permission.CONFIRM_UNBLINDING
+    field_of = {"names_an_arm": "assessment"}
+
+    impact = forms.ChoiceField(
+        choices=UnblindingAssessment.Impact.choices, label="Impact on the subject and the trial"
+    )
+    assessment = forms.CharField(
+        max_length=2000, label="What you judge, and what follows",
+        help_text="Never write which treatment it is: the site reads this.",
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )  # fmt: skip
+
+    def act(self, *, at: datetime) -> UnblindingAssessment:
+        return assess_unblinding(unblinding_id=self.row.pk, by=self.by, at=at, **self.arguments())
+
+
+class AssessedFilter(admin.SimpleListFilter):
+    title = "assessment"
+    parameter_name = "assessed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "Not assessed"), ("yes", "Assessed")]
+
+    def queryset(self, request: HttpRequest, rows: Any) -> Any:
+        wanted = {"yes": True, "no": False}.get(self.value() or "")
+        return rows if wanted is None else rows.filter(assessed=wanted)
+
+
+@admin.register(Unblinding, site=site)
+class UnblindingAdmin(RecordAdmin):
+    """Every time the arm of one subject became known: in an emergency, on paper, by accident."""
+
+    list_display = (
+        "happened_at", "kind", "subject_link", "learned_by", "reason", "review", "impact",
+    )  # fmt: skip
+    list_display_links = ("happened_at", "kind")
+    list_filter = (SiteFilter, "kind", AssessedFilter)
+    ordering = ("-happened_at", "pk")
+    search_help_text = "Subject"
+    list_before_template = "admin/vigil/unblindings_before.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        more = {"assesses": bool(person(request).may(Permission.CONFIRM_UNBLINDING))}
+        return super().changelist_view(request, {**(extra_context or {}), **more})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        made = UnblindingAssessment.objects.filter(unblinding=OuterRef("pk"))
+        looks = Unblinding.objects.filter(
+            subject=OuterRef("subject"),
+            kind=Kind.EMERGENCY,
+            happened_at__lte=OuterRef("happened_at"),
+        ).order_by()
+        counted = looks.values("subject").annotate(count=Count("pk")).values("count")
+        rows: QuerySet[Any] = super().get_queryset(request).select_related("recorded_by")
+        told: QuerySet[Any] = rows.annotate(
+            assessed=Exists(made),
+            looks=Coalesce(Subquery(counted), 0),
+            last_impact=Subquery(made.order_by("-recorded_at").values("impact")[:1]),
+        ).prefetch_related("subject__trial")
+        return told
+
+    @display(description="To be reviewed", label={"yes": "warning"}, empty_value="–")
+    def review(self, row: Any) -> tuple[str, str] | None:
+        why = why_review(row)
+        return ("yes", why) if why else None
+
+    @display(
+        description="Assessment",
+        label={"not assessed": "neutral", "none": "success", "limited": "warning",
+               "serious": "danger"},
+    )  # fmt: skip
+    def impact(self, row: Any) -> tuple[str, str]:
+        if row.last_impact is None:
+            return "not assessed", "Not assessed"
+        return row.last_impact, f"{row.last_impact.capitalize()} impact"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show one unblinding and, to whoever may judge it, the form of an assessment."""
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        by = person(request)
+        judges = may_at(by, Permission.CONFIRM_UNBLINDING, row.subject.site)
+        if request.method not in {"GET", "HEAD"} and not judges:
+            raise PermissionDenied
+        form = AssessForm(request.POST or None, by=by, row=row) if judges else None
+        if form and form.is_valid() and send(form, request, at=timezone.now()) is not None:
+            messages.success(request, "The assessment is recorded.")
+            return redirect("admin:patients_unblinding_change", row.pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Unblinding",
+            "row": row,
+            "why": why_review(row),
+            "made": list(row.assessments.select_related("recorded_by")),
+            "form": form,
+            "back": reverse("admin:patients_unblinding_changelist"),
+        }
+        return TemplateResponse(request, "admin/vigil/unblinding.html", context)
+
+
+def why_review(row: Any) -> str | None:
+    """Return why an unblinding has to be judged by a responsible person, if it has to be."""
+    if row.kind == Kind.INADVERTENT:
+        return "an accident"
+    policy = row.subject.trial.protocol.blind
+    if row.kind == Kind.EMERGENCY and review_due(row.looks, policy):
+        return f"look {row.looks} at this subject"
+    return None
