@@ -217,7 +217,7 @@ class Command(BaseCommand):
             f"Second factor    {second_factor(address)}\n"
         )
         for name, role, what in study.PEOPLE:
-            self.stdout.write(f"  {name:<16} {role.label}: {what}")
+            self.stdout.write(f"  {name:<20} {role.label}: {what}")
 
     def _stay(self, group: ProcessGroup) -> None:
         self.stdout.write("\nRunning until Ctrl-C.")
