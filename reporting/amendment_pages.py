@@ -22,9 +22,8 @@ from reporting.services.amendments import Impact, activate_version, approved_sit
 from trials.admin_forms import DayField, ServiceForm, form_page, send
 from trials.admin_site import person, site
 from trials.models import ProtocolVersion, Site, Trial, User
-from trials.models.people import trial_ids
 from trials.permissions import Permission
-from trials.queries import READS_PROTOCOLS, at_sites
+from trials.queries import at_sites, trials_with_protocol
 from trials.rules.protocol.amendment import by_section, changes
 from trials.services.amendments import record_approval, submit_version
 
@@ -130,12 +129,11 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
     ordering = ("-submitted_at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        held = [row for kind in READS_PROTOCOLS for row in person(request).may(kind)]
-        rows = ProtocolVersion.objects.filter(trial__in=trial_ids(held))
+        rows = ProtocolVersion.objects.filter(trial__in=trials_with_protocol(person(request)))
         return rows.annotate(begun=Count("at_sites", distinct=True))
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return any(person(request).may(permission) for permission in READS_PROTOCOLS)
+        return bool(trials_with_protocol(person(request)))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(person(request).may(Permission.MANAGE_TRIAL))

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from uuid import UUID
 
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
@@ -16,7 +17,9 @@ from trials.services.log_ins import lock_ends, name_key
 
 
 READS_PROTOCOLS = (Permission.READ_HISTORY, Permission.MANAGE_TRIAL)
-"""A protocol file tells the block sizes, so that not everybody who enrols reads it."""
+"""A protocol file tells the block sizes, so that nobody who enrols reads it."""
+
+ENROLS = (Permission.ENROL, Permission.RANDOMISE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,15 @@ class VersionRow:
 
     version: ProtocolVersion
     sites: tuple[AtSite, ...]
+
+
+def trials_with_protocol(by: User) -> set[UUID]:
+    """Return the trials whose protocol files somebody may read.
+
+    Whoever enrols in a trial does not, whatever other role they hold in it.
+    """
+    reads = {row.trial_id for permission in READS_PROTOCOLS for row in by.may(permission)}
+    return reads - {row.trial_id for permission in ENROLS for row in by.may(permission)}
 
 
 def version_for(by: User, code: str, version: str) -> ProtocolVersion:
@@ -85,9 +97,9 @@ def _at_site(
 
 def _trial(by: User, code: str) -> Trial:
     trial = Trial.objects.visible_to(by).get(code=code)
-    held = [row for permission in READS_PROTOCOLS for row in by.may(permission)]
-    if not any(row.trial_id == trial.pk for row in held):
-        raise PermissionDenied(f"Your role here does not allow you to {READS_PROTOCOLS[0].value}.")
+    if trial.pk not in trials_with_protocol(by):
+        text = "Protocol files tell the block sizes: your roles here do not allow you to read them."
+        raise PermissionDenied(text)
     return trial
 
 
