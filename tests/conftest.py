@@ -94,7 +94,7 @@ def _as_owner(statement: str, *values: str) -> list[tuple]:
         return cursor.fetchall() if cursor.description else []
 
 
-def _empty_every_table(self: TransactionTestCase) -> None:
+def empty_every_table(_: TransactionTestCase | None = None) -> None:
     """What a test committed is removed past the application, which could not.
 
     The embedded server's superuser deletes row by row with every trigger asleep; on a server of
@@ -142,7 +142,7 @@ def _filled_tables(cursor: Any) -> list[str]:
     return [row[0] for row in (found or cursor).fetchall()]
 
 
-TransactionTestCase._fixture_teardown = _empty_every_table
+TransactionTestCase._fixture_teardown = empty_every_table
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

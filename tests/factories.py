@@ -19,6 +19,7 @@ from patients.services.enrolment import enrol_subject, randomise_subject, record
 from patients.services.labs import record_labs
 from trials.models import RandomisationList, Site, Trial, User
 from trials.permissions import Role
+from trials.rules.randomisation import design_of, generate
 from trials.services.amendments import record_approval
 from trials.services.lists import approve_list, load_list
 from trials.services.people import give_role, record_training
@@ -31,6 +32,7 @@ TODAY = NOW.date()
 BEFORE = TODAY - timedelta(1)
 PROTOCOL = (Path(__file__).parent.parent / "protocols/cllm1.toml").read_text()
 BLOCK = ("L", "P", "L")
+LABELS = ("Lenalidomide", "Placebo")
 
 ELIGIBLE: dict[str, Any] = {
     "first_line_regimen": "FCR",
@@ -48,11 +50,20 @@ ELIGIBLE: dict[str, Any] = {
 }
 
 
-def protocol_text(*, code: str = "CLLM1", arms: tuple[str, str] = ("L", "P")) -> str:
-    """The built-in protocol under another trial code, or with its arms named otherwise."""
+def protocol_text(
+    *,
+    code: str = "CLLM1",
+    arms: tuple[str, str] = ("L", "P"),
+    labels: tuple[str, str] = LABELS,
+    block_size: int = 3,
+) -> str:
+    """The built-in protocol under another trial code, or with its arms and blocks otherwise."""
     active, control = arms
+    text = PROTOCOL.replace("value = [3]", f"value = [{block_size}]")
+    for label, name in zip(LABELS, labels, strict=True):
+        text = text.replace(f'label = "{label}"', f'label = "{name}"')
     return (
-        PROTOCOL.replace('code = "CLLM1"', f'code = "{code}"')
+        text.replace('code = "CLLM1"', f'code = "{code}"')
         .replace('code = "L"', f'code = "{active}"')
         .replace('code = "P"', f'code = "{control}"')
         .replace('control_arm = "P"', f'control_arm = "{control}"')
@@ -72,11 +83,15 @@ class Study:
         conduct: str = Trial.Conduct.LIVE,
         kits: int = 6,
         arms: tuple[str, str] = ("L", "P"),
+        labels: tuple[str, str] = LABELS,
+        block_size: int = 3,
+        seed: str = "",
     ) -> None:
+        """``seed``: draw the list from it, where place tells nothing as it does in ``BLOCK``."""
         self.admin = user("admin")
         self.arms = dict(zip("LP", arms, strict=True))
         self.trial = create_trial(
-            protocol_text=protocol_text(arms=arms),
+            protocol_text=protocol_text(arms=arms, labels=labels, block_size=block_size),
             conduct=conduct,
             administrator=self.admin,
             at=NOW - timedelta(1),
@@ -91,9 +106,16 @@ class Study:
         self.statistician = self.people[Role.UNBLINDED_STATISTICIAN]
         self.supplier = self.people[Role.UNBLINDED_SUPPLIER]
         self.second_statistician = self.person(Role.UNBLINDED_STATISTICIAN, name="second")
-        self.list = self.live_list([(s, self.arms[BLOCK[i % 3]]) for s in "HI" for i in range(102)])
+        self.list = self.live_list(self._drawn(seed) if seed else self._in_turn())
         if kits:
             self.supply(kits)
+
+    def _in_turn(self) -> list[tuple[str, str]]:
+        return [(s, self.arms[BLOCK[i % 3]]) for s in "HI" for i in range(102)]
+
+    def _drawn(self, seed: str) -> list[tuple[str, str]]:
+        drawn = generate(design_of(self.trial.protocol), seed=seed)
+        return [(place.stratum, place.arm) for place in drawn]
 
     def draft_list(self, entries: list[tuple[str, str]]) -> RandomisationList:
         return load_list(
@@ -257,6 +279,11 @@ class Study:
     def ready_for_first_kit(self, **how: Any) -> Subject:
         """A man with everything the first dispensing asks for."""
         subject, by = self.randomised(**how), how.get("by") or self.system
+        self.prepare(subject, by=by)
+        return subject
+
+    def prepare(self, subject: Subject, *, by: User) -> None:
+        """Bring a randomised man to his first dispensing."""
         assess_pregnancy_risk(subject_id=subject.pk, assessed_on=TODAY, by=by, at=NOW)
         record_counselling(
             subject_id=subject.pk,
@@ -271,7 +298,6 @@ class Study:
             subject_id=subject.pk, cycle=1, decided_on=TODAY, dose_mg=Decimal(5),
             by=by, at=NOW,
         )  # fmt: skip
-        return subject
 
     def woman_ready_for_first_kit(self, **how: Any) -> Subject:
         """A woman of childbearing potential with everything the first dispensing asks for."""

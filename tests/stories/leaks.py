@@ -1,0 +1,296 @@
+"""A referee for the blind: can anything a person fetched be made to tell the arm?
+
+What was fetched is taken apart without knowing what it means. Whatever stands with one subject
+(JSON objects, table rows, whole pages) becomes numbers: lengths, places in lists, digits, parities,
+instants, texts. Two tests then look for the arm in them: each number alone, by rank, corrected for
+how many different ones there are; and all together, by a forest that predicts subjects it has not
+seen.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from html.parser import HTMLParser
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from scipy.stats import mannwhitneyu, rankdata
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+
+CHANCE = 1e-6  # below this, what was fetched tells the arm
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CODE = re.compile(r"(?=.*\d)[A-Za-z]{0,4}[-\d]{5,20}")
+NAME = re.compile(rf"{UUID.pattern}|[A-Za-z]{{0,4}}[-\d]{{4,20}}")
+PART = re.compile(r"[?&](after|page_size|p)=\d+")  # of a long answer
+ROWS, PLACES = 12, 9  # of one kind of row, and of one number, how many are looked at one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing found in what was fetched: where, at which place among its like, and its values."""
+
+    kind: str
+    place: int
+    size: int
+    values: Mapping[str, Any]
+    page_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How well the arm can be told: the smallest probabilities under chance, and from what."""
+
+    alone: float
+    feature: str
+    together: float
+    features: int
+
+    @property
+    def tells(self) -> bool:
+        return min(self.alone, self.together) < CHANCE
+
+
+# --- Taking apart -----------------------------------------------------------------------------
+
+
+@cache  # noqa: B019, RUF100 - most of what one role is given another is given too
+def rows_of(path: str, text: str) -> tuple[Row, ...]:
+    """Return all that a page or an answer consists of; ``page_of`` names who its address names."""
+    kind = NAME.sub("*", PART.sub("", path))
+    named = NAME.search(path)
+    owner = named.group() if named else ""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return tuple(_of_page(kind, _Page(text), len(text), owner))
+    answer = Row(f"{kind} answer", 0, len(text), {}, owner)
+    return (answer, *_objects(kind, content, 0, owner))
+
+
+def _of_page(kind: str, page: "_Page", size: int, owner: str) -> Iterator[Row]:
+    said_in = sum(map(len, page.words))
+    counts = {
+        "tags": page.tags,
+        "words": len(page.words),
+        "said in": said_in,
+        "around": size - said_in,
+    }
+    said = [word for word in page.words if any(letter.isdigit() for letter in word)]
+    words = {f"word {i}": word for i, word in enumerate(said)} if owner else {}
+    yield Row(f"{kind} page", 0, size, {**counts, **words}, owner)
+    for place, cells in enumerate(page.rows):
+        values = {f"{i}": cell for i, cell in enumerate(cells)}
+        yield Row(f"{kind} table {len(cells)}", place, sum(map(len, cells)), values, owner)
+
+
+def _objects(kind: str, value: Any, place: int, owner: str) -> Iterator[Row]:
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _objects(f"{kind}[]", item, i, owner)
+    elif isinstance(value, dict):
+        of_type = f"{kind} {value['type']}" if isinstance(value.get("type"), str) else kind
+        yield Row(of_type, place, len(json.dumps(value)), dict(_plain(value)), owner)
+        for key, inner in value.items():
+            if isinstance(inner, list):
+                yield from _objects(f"{kind}.{key}", inner, 0, owner)
+
+
+def _plain(value: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _plain(inner, f"{within}{key}.")
+        elif not isinstance(inner, list):
+            yield f"{within}{key}", inner
+
+
+class _Page(HTMLParser):
+    """A page's words, how many tags it has, and the cells of its tables and lists by row."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.words, self.rows = 0, [], []
+        self._cells: list[str] | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags += 1
+        if tag in {"tr", "li"}:
+            self._cells = []
+        address = dict(attrs).get("href") or ""
+        if self._cells is not None:
+            self._cells.extend(m.group() for m in NAME.finditer(address))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"tr", "li"} and self._cells is not None:
+            self.rows.append(self._cells)
+            self._cells = None
+
+    def handle_data(self, data: str) -> None:
+        if word := data.strip():
+            self.words.append(word)
+            if self._cells is not None:
+                self._cells.append(word)
+
+
+# --- Whose is it? -----------------------------------------------------------------------------
+
+
+def belonging(rows: Sequence[Row], subjects: Mapping[str, str]) -> dict[str, list[Row]]:
+    """Return the rows of each subject: those that name it, or name what belongs to it alone.
+
+    ``subjects`` maps each known name (its id, its number) to a subject. An id or code that stands
+    with one subject only, such as a kit's number, names that subject from then on.
+    """
+    names = dict(subjects)
+    while fresh := _names_of_one(rows, names):
+        names |= fresh
+    owned: dict[str, list[Row]] = {subject: [] for subject in subjects.values()}
+    for row in rows:
+        if len(found := _named(row, names)) == 1:
+            owned[next(iter(found))].append(row)
+    return owned
+
+
+def _names_of_one(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, str]:
+    """Return the ids and codes not known yet that stand in one subject's rows and no other's."""
+    standing: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if len(found := _named(row, names)) == 1:
+            for value in row.values.values():
+                if isinstance(value, str) and (UUID.fullmatch(value) or CODE.fullmatch(value)):
+                    standing[value] |= found
+    return {v: next(iter(s)) for v, s in standing.items() if len(s) == 1 and v not in names}
+
+
+def _named(row: Row, names: Mapping[str, str]) -> set[str]:
+    found = {names[v] for v in row.values.values() if isinstance(v, str) and v in names}
+    return found or ({names[row.page_of]} if row.page_of in names else set())
+
+
+# --- Numbers ----------------------------------------------------------------------------------
+
+
+def numbers(owned: Mapping[str, Sequence[Row]]) -> tuple[list[str], np.ndarray]:
+    """Return the features' names and one line of ranks for each subject, in its order.
+
+    Numbers that rank the subjects alike, up or down, are one feature under the first one's name:
+    what is shown in ten places is tested once.
+    """
+    lines: dict[tuple[float, ...], str] = {}
+    for name, column in _columns(owned).items():
+        lines.setdefault(tuple(column.get(subject, -1.0) for subject in owned), name)
+    different: dict[bytes, tuple[str, np.ndarray]] = {}
+    for line, name in lines.items():
+        ranks = rankdata(line)
+        rising = ranks if ranks[0] <= ranks.mean() else len(owned) + 1 - ranks
+        if np.ptp(ranks):
+            different.setdefault(rising.tobytes(), (name, rising))
+    names = [name for name, _ in different.values()]
+    return names, np.array([ranks for _, ranks in different.values()]).T
+
+
+def _columns(owned: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, float]]:
+    """Return every number by its name and the subject it is about."""
+    columns: dict[str, dict[str, float]] = defaultdict(dict)
+    for subject, rows in owned.items():
+        kinds: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            kinds[row.kind].append(row)
+        for kind, of_kind in kinds.items():
+            columns[f"{kind} count"][subject] = len(of_kind)
+            for i, row in enumerate(of_kind[:ROWS]):
+                for name, number in _of_row(row):
+                    columns[f"{kind} {i} {name}"][subject] = number
+    return columns
+
+
+def _of_row(row: Row) -> Iterator[tuple[str, float]]:
+    yield "place", row.place
+    yield "place parity", row.place % 2
+    yield "size", row.size
+    for key, value in row.values.items():
+        for name, number in _of_value(value):
+            yield f"{key} {name}", number
+
+
+@cache  # noqa: B019, RUF100 - the same few words, on every page
+def _of_value(value: Any) -> tuple[tuple[str, float], ...]:
+    return tuple(_numbers_in(value))
+
+
+def _numbers_in(value: Any) -> Iterator[tuple[str, float]]:
+    if value is None or isinstance(value, bool | int | float):
+        yield "value", -1 if value is None else float(value)
+        return
+    text = str(value)
+    yield "length", len(text)
+    yield "text", crc32(text.encode()) % 997
+    if UUID.fullmatch(text):
+        yield "first", int(text[:6], 16)
+        yield "last parity", int(text[-1], 16) % 2
+        yield "version", int(text[14], 16)
+    elif (instant := _instant(text)) is not None:
+        yield "instant", instant.timestamp()
+        yield "microseconds", instant.microsecond
+        yield "microseconds parity", instant.microsecond % 2
+    elif digits := re.sub(r"[^0-9]", "", text)[:15]:
+        yield "number", int(digits)
+        yield "parity", int(digits) % 2
+        yield "modulo 3", int(digits) % 3
+        yield "last digit", int(digits[-1])
+        for i, digit in enumerate(digits[:PLACES]):
+            yield f"digit {i}", int(digit)
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if "T" in text else None
+    except ValueError:
+        return None
+
+
+# --- Judging ----------------------------------------------------------------------------------
+
+
+def judge(
+    pages: Mapping[str, str], subjects: Mapping[str, str], arm_of: Mapping[str, str]
+) -> Verdict:
+    """Return how well the arms can be told from pages by path. ``arm_of`` is the truth."""
+    rows = [row for path, text in sorted(pages.items()) for row in rows_of(path, text)]
+    owned = belonging(rows, {name: s for name, s in subjects.items() if s in arm_of})
+    names, table = numbers(owned)
+    truth = np.array([arm_of[subject] == min(arm_of.values()) for subject in owned])
+    if not names:
+        return Verdict(1.0, "", 1.0, 0)
+    ranks = np.array([_by_rank(column[truth], column[~truth]) for column in table.T])
+    best = int(np.argmin(ranks))
+    return Verdict(
+        alone=min(1.0, float(ranks[best]) * len(names)),
+        feature=names[best],
+        together=_forest(table, truth),
+        features=len(names),
+    )
+
+
+def _by_rank(one: np.ndarray, other: np.ndarray) -> float:
+    """Return how likely chance parts two groups by rank as far as these are, either way round."""
+    tied = len(np.unique(np.concatenate([one, other]))) < len(one) + len(other)
+    method = "asymptotic" if tied else "exact"
+    return float(mannwhitneyu(one, other, method=method).pvalue)
+
+
+def _forest(table: np.ndarray, truth: np.ndarray) -> float:
+    """Return how likely chance ranks unseen subjects as well as the forest does."""
+    forest = ExtraTreesClassifier(
+        100, min_samples_leaf=2, max_features=0.2, class_weight="balanced", random_state=1
+    )
+    folds = StratifiedKFold(5, shuffle=True, random_state=1)
+    scores = cross_val_predict(forest, table, truth, cv=folds, method="predict_proba")[:, 1]
+    return float(mannwhitneyu(scores[truth], scores[~truth], alternative="greater").pvalue)
