@@ -28,6 +28,10 @@ MOST_PAGES = 400
 # The protocol names its own arms, to those who may read it: that tells of nobody.
 NOT_FOLLOWED = ("logout", "/protocolversion/")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ABOUT_PEOPLE = re.compile(
+    "/(security|user|loginrecord|machineclient|training|roleassignment|leaver|oncall"
+    "|accessreview|periodictask)/"
+)
 SUBJECT = "<uuid:subject_id>"
 QUERIES = {
     "reports/pfs": f"cutoff={TODAY}",
@@ -176,7 +180,10 @@ class Reader:
             self.get_whole(f"{path.partition('&after')[0]}&after={found['after']}")
 
     def read_lists(self) -> None:
-        """Open the pages of the web admin that are not about one record, from the first one on."""
+        """Open the pages of the web admin that are not about one record, from the first one on.
+
+        Those about people's own log-ins and roles are left out: they hold no subject.
+        """
         waiting, seen = ["/admin/"], set()
         while waiting:
             path = waiting.pop()
@@ -203,5 +210,5 @@ class Reader:
 
 def is_a_list(path: str) -> bool:
     place, _, query = path.partition("?")
-    about_one = UUID.search(place) or re.search(r"/\d+/|/security/|/add/", place)
-    return not about_one and re.fullmatch(r"(p=\d+)?", query) is not None
+    left_out = UUID.search(place) or re.search(r"/\d+/|/add/", place) or ABOUT_PEOPLE.search(place)
+    return not left_out and re.fullmatch(r"(p=\d+)?", query) is not None

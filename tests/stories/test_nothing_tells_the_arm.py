@@ -82,6 +82,7 @@ class Conducted:
     subjects: list[Subject]
     arm_of: dict[str, str]
     outsider: User
+    blind_broken: bool = False
     known: Known = field(default_factory=lambda: defaultdict(dict))
 
     @property
@@ -197,7 +198,8 @@ def _ask_of_each(
         text = ask(route.replace(SUBJECT, str(subject.pk)))
         return _without_names(text, subject).splitlines(keepends=True)
 
-    told(conducted.unblinded)
+    if conducted.blind_broken:
+        told(conducted.unblinded)
     before = set(reader.pages)
     one, other = (told(subject) for subject in conducted.probes)
     if one == other:
@@ -253,6 +255,7 @@ def _unblind(conducted: Conducted) -> None:
         called="emergency",
     )
     assert conducted.arm_of[conducted.unblinded.number] in shown
+    conducted.blind_broken = True
 
 
 def _assert_blind(conducted: Conducted) -> None:
