@@ -166,8 +166,9 @@ def fetched_by(conducted: Conducted, person: User) -> dict[str, str]:
     for route in routes:
         if SUBJECT not in route:
             reader.get_whole(route)
-    reader.read_lists()
-    for route in [*(r for r in routes if SUBJECT in r), PAGE]:
+    if not person.is_machine:
+        reader.read_lists()
+    for route in [*(r for r in routes if SUBJECT in r), *([] if person.is_machine else [PAGE])]:
         _ask_of_each(conducted, reader, route, reader.get)
     for name, body, called in REFUSED:
         route = f"/api/v1/subjects/{SUBJECT}/{name}"
