@@ -27,7 +27,7 @@ from patients.models import Subject
 from patients.services.consent import record_consent
 from patients.services.enrolment import enrol_subject, record_screening
 from trials.models import Trial, User
-from trials.services.lists import approve_list, generate_list
+from trials.services.lists import approve_list, dry_run, generate_list
 
 
 CLIENTS = 16
@@ -92,6 +92,7 @@ def _lists(trial: Trial, *, needed: int) -> None:
     while places < needed:
         draft = generate_list(trial_id=trial.pk, reason="bench", by=first, at=timezone.now())
         for person in (first, second):
+            dry_run(list_id=draft.pk, by=person)
             approve_list(list_id=draft.pk, digest=draft.digest, by=person, at=timezone.now())
         places += draft.entries
 

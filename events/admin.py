@@ -45,6 +45,14 @@ class ReadOnlyAdmin(ModelAdmin):
     def _get_obj_does_not_exist_redirect(self, *args: Any) -> HttpResponse:
         raise Http404
 
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Answer no address but those of the page's own filters.
+
+        Django would let an address ask about any column, shown or not, and a secret could be read
+        from whether the row appears.
+        """
+        return lookup.partition("__")[0] in {_asked(each) for each in self.get_list_filter(request)}
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
@@ -55,3 +63,11 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry | None:
         return None
+
+
+def _asked(list_filter: Any) -> str:
+    """Return the word a filter has in an address: its own, or that of its column."""
+    if isinstance(list_filter, str | tuple):
+        name = list_filter if isinstance(list_filter, str) else list_filter[0]
+        return str(name).partition("__")[0]
+    return str(list_filter.parameter_name)

@@ -21,7 +21,7 @@ from trials.models import RandomisationList, Site, Trial, User
 from trials.permissions import Role
 from trials.rules.randomisation import design_of, generate
 from trials.services.amendments import record_approval
-from trials.services.lists import approve_list, load_list
+from trials.services.lists import approve_list, dry_run, load_list
 from trials.services.people import give_role, record_training
 from trials.services.setup import add_site, create_trial
 from trials.services.sites import activate_site
@@ -131,6 +131,7 @@ class Study:
         """A list that two statisticians approved."""
         draft = self.draft_list(entries)
         for person in (self.statistician, self.second_statistician):
+            dry_run(list_id=draft.pk, by=person)
             approve_list(list_id=draft.pk, digest=draft.digest, by=person, at=NOW)
         draft.refresh_from_db()
         return draft

@@ -180,6 +180,7 @@ def kind_of(role: Role) -> Kind:
         for_trial=role not in AT_ONE_SITE,
         unblinded=role in UNBLINDED,
         needs_training=role is not Role.SITE_SYSTEM,
+        for_machine=role is Role.SITE_SYSTEM,
     )
 
 

@@ -98,7 +98,7 @@ def _at_site(
 def _trial(by: User, code: str) -> Trial:
     trial = Trial.objects.visible_to(by).get(code=code)
     if trial.pk not in trials_with_protocol(by):
-        text = "Protocol files tell the block sizes: your roles here do not allow you to read them."
+        text = "Your roles here do not allow you to read protocol files."
         raise PermissionDenied(text)
     return trial
 

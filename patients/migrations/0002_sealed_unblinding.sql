@@ -42,7 +42,7 @@ BEGIN
     END IF;
     SELECT r.role INTO v_role
       FROM public.trials_roleassignment r
-      JOIN public.trials_user u ON u.id = r.user_id AND u.is_active
+      JOIN public.trials_user u ON u.id = r.user_id AND u.is_active AND NOT u.is_machine
      WHERE r.user_id = p_person AND r.trial_id = p_trial
        AND (r.site_id IS NULL OR (p_purpose = 'emergency unblinding' AND r.site_id = v_site))
        AND r.starts_at <= clock_timestamp()
@@ -76,9 +76,14 @@ BEGIN
                AND EXISTS (
                     SELECT FROM public.trials_unblindinganswer a
                       JOIN public.trials_roleassignment r ON r.user_id = a.answered_by_id
-                      JOIN public.trials_user u ON u.id = r.user_id AND u.is_active
+                      JOIN public.trials_user u
+                        ON u.id = r.user_id AND u.is_active AND NOT u.is_machine
                      WHERE a.request_id = q.id AND a.kind = 'agreed'
                        AND a.answered_by_id <> q.requested_by_id
+                       AND NOT EXISTS (  -- who made somebody the asker is no second person
+                            SELECT FROM public.trials_roleassignment g
+                             WHERE g.user_id = q.requested_by_id AND g.trial_id = p_trial
+                               AND g.role = v_role AND g.given_by_id = a.answered_by_id)
                        AND r.trial_id = p_trial AND r.site_id IS NULL
                        AND r.role IN ('medical_monitor', 'safety_officer', 'sponsor_administrator')
                        AND r.starts_at <= clock_timestamp()

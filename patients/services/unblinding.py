@@ -22,7 +22,7 @@ from trials.rules.protocol import Arm
 from trials.rules.unblinding import look_reasons
 from trials.services.on_call import on_call
 from trials.services.unblinding import Proof, look, noting_refusals, open_look, require_proof
-from trials.services.unblinding_requests import request_facts, store_request
+from trials.services.unblinding_requests import locked_request, request_facts, store_request
 
 
 EMERGENCY = "emergency unblinding"
@@ -105,7 +105,7 @@ def open_safety_look(*, request_id: UUID, proof: Proof, by: User, at: datetime) 
     ``UnblindingRefused``: no second person has agreed, withdrawn, expired, used. Refused attempts
     are kept.
     """
-    request = UnblindingRequest.objects.visible_to(by).get(pk=request_id)
+    request = locked_request(request_id, by)
     subject_id = request.subject_id
     with noting_refusals(
         by=by, purpose=SAFETY, trial_id=request.trial_id, subject_id=request.subject_id

@@ -217,6 +217,33 @@ def test_every_registered_list_is_in_the_table_above():
     assert registered == set(NEEDS)
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("trials_user", "password__startswith=p"),
+        ("trials_user", "last_login__isnull=1"),
+        ("trials_randomisationlist", "entries__gte=1"),
+        ("patients_subject", "year_of_birth__lt=1960"),
+    ],
+)
+def test_an_address_asks_for_nothing_that_the_pages_own_filters_do_not(study, name, asked):
+    client, page = logged_in(study.admin), reverse(f"admin:{name}_changelist")
+    if not NEEDS[name] & TABLE[Role.SPONSOR_ADMINISTRATOR]:
+        client = logged_in(study.people[Role.DATA_MANAGER])
+
+    assert client.get(page).status_code == 200
+    assert client.get(f"{page}?{asked}").status_code == 400
+
+
+def test_a_pages_own_filters_are_answered(study):
+    people, lists = (
+        reverse(f"admin:trials_{name}_changelist") for name in ("user", "randomisationlist")
+    )
+
+    assert logged_in(study.admin).get(f"{people}?is_active__exact=1").status_code == 200
+    assert logged_in(study.admin).get(f"{lists}?state__exact=live").status_code == 200
+
+
 # --- One's own, and nothing else -------------------------------------------------------------
 
 

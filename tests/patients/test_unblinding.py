@@ -568,7 +568,7 @@ def test_two_people_unblind_a_trial_that_recruits_no_more(study):
     subjects = [study.randomised() for _ in range(3)]
     close_sites(study)
     request = ask_for_trial(study)
-    agree(study, request, by=study.admin)
+    agree(study, request, by=study.people[Role.MEDICAL_MONITOR])
     before = unblinded_since(study.trial)
 
     rows = list_of_arms(statistician_looks(study, request))
@@ -580,6 +580,24 @@ def test_two_people_unblind_a_trial_that_recruits_no_more(study):
         for subject, arm in zip(subjects, ["QXACTIVE", "QXCONTR", "QXACTIVE"], strict=True)
     ]
     assert OutboxEvent.objects.filter(type="trials.TrialUnblinded").count() == 1
+
+
+def test_whoever_made_somebody_the_statistician_is_no_second_person(study):
+    study.randomised()
+    request = ask_for_trial(study, early="Stopped")
+
+    with pytest.raises(UnblindingRefused) as refusal:
+        agree(study, request, by=study.admin)
+
+    assert reasons_of(refusal) == {"gave_the_role"}
+    agree(study, request, by=study.people[Role.MEDICAL_MONITOR])
+    with transaction.atomic(), connections["default"].cursor() as cursor:
+        cursor.execute("SELECT set_config('pghistory.context_metadata', '{}', true)")
+        RoleAssignment.objects.filter(user=study.statistician).update(
+            given_by=study.people[Role.MEDICAL_MONITOR]
+        )
+    with pytest.raises(UnblindingRefused):
+        statistician_looks(study, request)
 
 
 def test_while_sites_recruit_it_needs_a_reason_why_it_cannot_wait(study):
@@ -594,7 +612,7 @@ def test_while_sites_recruit_it_needs_a_reason_why_it_cannot_wait(study):
 def test_a_list_is_given_out_once_an_access_and_again_with_a_new_one(study):
     study.randomised()
     request = ask_for_trial(study, early="Stopped")
-    agree(study, request, by=study.admin)
+    agree(study, request, by=study.people[Role.MEDICAL_MONITOR])
     access = statistician_looks(study, request)
     list_of_arms(access)
 

@@ -205,7 +205,7 @@ def test_two_people_get_the_list_once_and_a_third_gets_none(study, lines):
     statistician = caller_for(study.statistician)
     before = naming_an_arm()
 
-    calling(study, Role.SPONSOR_ADMINISTRATOR).post(f"{request}/agreements", PROOF)
+    calling(study, Role.MEDICAL_MONITOR).post(f"{request}/agreements", PROOF)
     third = caller_for(study.second_statistician).post(f"{request}/lists-of-arms", PROOF)
     first = statistician.post(f"{request}/lists-of-arms", PROOF, key="one")
     again = statistician.post(f"{request}/lists-of-arms", PROOF, key="one")
@@ -247,7 +247,7 @@ def test_a_withdrawn_request_is_agreed_to_and_used_by_nobody(study, make):
     looks = SealedAccess.objects.count()
 
     stopped = monitor.post(f"{request}/withdrawals", {"reason": "The wrong day"})
-    agreed = calling(study, Role.SPONSOR_ADMINISTRATOR).post(f"{request}/agreements", PROOF)
+    agreed = calling(study, Role.MEDICAL_MONITOR).post(f"{request}/agreements", PROOF)
     safety = calling(study, Role.SAFETY_OFFICER).post(f"{request}/looks", PROOF)
     listed = caller_for(study.statistician).post(f"{request}/lists-of-arms", PROOF)
 

@@ -15,7 +15,7 @@ from tests.marks import on_postgres
 from tests.postgres import ask, contents
 from trials.models import SealedAccess
 from trials.permissions import Role
-from trials.services.lists import approve_list, generate_list
+from trials.services.lists import approve_list, dry_run, generate_list
 
 
 pytestmark = on_postgres
@@ -30,6 +30,7 @@ def study_with_subjects():
         trial_id=study.trial.pk, reason="extension", length=6, by=study.statistician, at=NOW
     )
     for person in (study.statistician, study.second_statistician):
+        dry_run(list_id=extension.pk, by=person)
         approve_list(list_id=extension.pk, digest=extension.digest, by=person, at=NOW)
     return study
 

@@ -95,9 +95,10 @@ class Trial:
     def _post_list(self) -> None:
         body = {"trial": "EXA3", "seed": SEED, "reason": "for the test"}
         draft = caller_for(self.statistician).post("/generated-randomisation-lists", body).json()
-        path, digest = f"/randomisation-lists/{draft['id']}/approvals", draft["digest"]
+        path = f"/randomisation-lists/{draft['id']}"
         for person in (self.statistician, self._person(Role.UNBLINDED_STATISTICIAN, name="second")):
-            answer = caller_for(person).post(path, {"digest": digest})
+            digest = caller_for(person).get(f"{path}/dry-run").json()["digest"]
+            answer = caller_for(person).post(f"{path}/approvals", {"digest": digest})
             assert answer.status_code == 201, answer.content
 
     def _supply(self) -> None:

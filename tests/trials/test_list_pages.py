@@ -58,7 +58,11 @@ def test_two_statisticians_take_a_list_from_draft_to_live(study):
     first, second = browser(study.statistician), browser(study.second_statistician)
     draft = drafted(study)
 
+    unseen = first.post(act(draft, "approve"), {"key": "u", "digest": draft.digest})
+    before = first.get(page_of(draft)).content.decode()
     shown = second.post(dry_run_of(draft))
+    first.post(dry_run_of(draft))
+    after = first.get(page_of(draft)).content.decode()
     alone = [
         first.post(act(draft, "approve"), {"key": key, "digest": draft.digest}) for key in "ab"
     ]
@@ -67,6 +71,8 @@ def test_two_statisticians_take_a_list_from_draft_to_live(study):
     draft.refresh_from_db()
     assert all(f"Arm {arm}" in shown.content.decode() for arm in ARMS)
     assert "no-store" in shown["Cache-Control"]
+    assert "look at it first" in unseen.content.decode()
+    assert [act(draft, "approve") in page for page in (before, after)] == [False, True]
     assert [answer.status_code for answer in alone] == [302, 200]
     assert "a second person has to" in alone[1].content.decode()
     assert (done.status_code, draft.state) == (302, "live")
@@ -76,11 +82,12 @@ def test_each_dry_run_page_is_a_look_and_following_a_link_to_it_is_none(study):
     client = browser(study.statistician)
     draft = drafted(study)
     looks = SealedAccess.objects.filter(purpose="check dry run")
+    before = looks.count()
 
     assert client.get(dry_run_of(draft)).status_code == 302
-    assert looks.count() == 0
+    assert looks.count() == before
     client.post(dry_run_of(draft))
-    assert looks.count() == 1
+    assert looks.count() == before + 1
 
 
 def test_a_list_is_loaded_from_lines_that_each_name_the_trial(study):

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 
 from events.models import OutboxEvent
 from tests.factories import BLOCK, NOW, TODAY, Study, user
@@ -13,10 +14,17 @@ from tests.postgres import ask, at_once, column, contents, denied
 from trials import sealed
 from trials.errors import ApprovalRefused, ListExhausted, ListRefused
 from trials.models import Allocation, ListApproval, RandomisationList, SealedAccess
-from trials.permissions import Role
+from trials.permissions import Permission, Role, authorise
 from trials.rules.commitment import Contents, digest_of
 from trials.rules.randomisation import Entry, design_of, generate
-from trials.services.lists import approve_list, dry_run, generate_list, load_list, withdraw_list
+from trials.services.lists import (
+    approve_list,
+    dry_run,
+    generate_list,
+    load_list,
+    saw_dry_run,
+    withdraw_list,
+)
 from trials.services.people import give_role
 from trials.services.randomisation import allocate
 
@@ -44,6 +52,13 @@ def load(study, *, entries=ENTRIES, made_for="CLLM1", by=None, reason="an extens
 
 
 def approve(draft, by, *, digest=None):
+    """Look at the dry run, unless it was seen, and approve."""
+    if by.may(Permission.APPROVE_LIST) and not saw_dry_run(draft, by):
+        dry_run(list_id=draft.pk, by=by)
+    return approve_unseen(draft, by, digest=digest)
+
+
+def approve_unseen(draft, by, *, digest=None):
     return approve_list(list_id=draft.pk, digest=digest or draft.digest, by=by, at=NOW)
 
 
@@ -251,7 +266,7 @@ def test_each_look_at_a_dry_run_is_in_the_access_log_before_it_happens(study):
     for person in (study.statistician, study.second_statistician):
         dry_run(list_id=draft.pk, by=person)
 
-    looks = SealedAccess.objects.filter(purpose="check dry run").order_by("opened_at")
+    looks = SealedAccess.objects.filter(purpose="check dry run").order_by("opened_at")[2:]
     assert [look.person.username for look in looks] == ["unblinded_statistician", "second"]
     assert all(draft.digest[:12] in look.detail for look in looks)
 
@@ -310,6 +325,7 @@ def test_two_people_at_the_same_moment_make_one_live_list(study):
 @pytest.mark.parametrize("digest", ["0" * 64, "x"])
 def test_another_digest_than_the_lists_is_no_approval(study, digest):
     draft = load(study)
+    dry_run(list_id=draft.pk, by=study.statistician)
 
     codes = reasons_of(partial(approve, draft, study.statistician, digest=digest))
 
@@ -342,9 +358,61 @@ def test_approvals_of_another_digest_do_not_count_in_postgresql_either(study):
         "UPDATE trials_listapproval SET digest = repeat('0', 64)"
     )
 
+    dry_run(list_id=draft.pk, by=study.second_statistician)
+
     codes = reasons_of(partial(approve, draft, study.second_statistician))
 
     assert codes == {"sealed_part_differs"}
+
+
+def test_nobody_approves_a_list_whose_dry_run_they_have_not_seen(study):
+    earlier = load(study)
+    approve(earlier, study.second_statistician)
+    withdraw(earlier, study.statistician)
+    draft = load(study)
+    approve(draft, study.statistician)
+
+    unseen = reasons_of(partial(approve_unseen, draft, study.second_statistician))
+    dry_run(list_id=draft.pk, by=study.second_statistician)
+
+    assert unseen == {"dry_run_not_seen"}
+    assert approve_unseen(draft, study.second_statistician).state == State.LIVE
+
+
+def test_approvals_of_those_who_did_not_look_do_not_count_in_postgresql_either(study):
+    draft = load(study)
+    approve(draft, study.statistician)
+    dry_run(list_id=draft.pk, by=study.second_statistician)
+    with transaction.atomic():
+        authorise(study.second_statistician, Permission.APPROVE_LIST, trial=study.trial)
+        ListApproval.objects.create(
+            list=draft, digest=draft.digest, approved_by=study.second_statistician, approved_at=NOW
+        )
+    ask(
+        "UPDATE trials_sealedaccess SET detail = 'list 2, digest of another' WHERE person_id = %s",
+        study.second_statistician.pk,
+    )
+
+    assert not sealed.go_live(draft.pk)
+
+    ask(
+        "UPDATE trials_sealedaccess SET detail = %s WHERE person_id = %s",
+        f"list 2, digest {draft.digest[:12]}",
+        study.second_statistician.pk,
+    )
+    ask(
+        "SELECT set_config('pghistory.context_metadata', '{}', true);"
+        "UPDATE trials_roleassignment SET ends_at = now() WHERE user_id = %s",
+        study.statistician.pk,
+    )
+    assert not sealed.go_live(draft.pk)  # the first who approved may approve no more
+
+    ask(
+        "SELECT set_config('pghistory.context_metadata', '{}', true);"
+        "UPDATE trials_roleassignment SET ends_at = NULL WHERE user_id = %s",
+        study.statistician.pk,
+    )
+    assert sealed.go_live(draft.pk)
 
 
 def test_somebody_whose_role_has_ended_approves_nothing(study):

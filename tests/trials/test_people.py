@@ -6,7 +6,7 @@ from django.db import IntegrityError
 
 from events.acting import as_system
 from events.models import OutboxEvent
-from tests.factories import BEFORE, NOW, TODAY, Study, protocol_text, user
+from tests.factories import AT_A_SITE, BEFORE, NOW, TODAY, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once, column, contents, denied
 from trials.errors import LeaverRefused, RoleRefused, SetupRefused, TrainingRefused
@@ -195,6 +195,20 @@ def test_a_machine_needs_no_training(study):
     machine = user("machine")
 
     assert give(study, machine, Role.SITE_SYSTEM, place=study.site).pk
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.SITE_SYSTEM])
+def test_a_machine_gets_no_role_of_people(study, role):
+    machine = study.trained("machine")
+    machine.is_machine = True
+    machine.save()
+    before = contents()
+
+    with pytest.raises(RoleRefused) as refusal:
+        give(study, machine, role, place=study.site if role in AT_A_SITE else None)
+
+    assert codes(refusal) == ["machine"]
+    assert contents() == before
 
 
 @pytest.mark.parametrize(

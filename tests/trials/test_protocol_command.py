@@ -1,7 +1,11 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.factories import PROTOCOL
+from tests.factories import PROTOCOL, user
+from tests.marks import on_postgres
+from tests.postgres import contents
+from trials.models import Trial, User
+from trials.permissions import Role
 
 
 def test_every_problem_is_named_with_its_line_key_and_rule(tmp_path, capsys):
@@ -29,3 +33,68 @@ def test_a_good_file_is_described(tmp_path, capsys):
 def test_a_file_that_is_not_there_is_said_in_one_sentence(tmp_path):
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("protocol", "check", str(tmp_path / "none.toml"))
+
+
+@on_postgres
+def test_a_trial_starts_from_its_file_with_an_administrator_who_can_log_in(tmp_path, capsys):
+    path = tmp_path / "good.toml"
+    path.write_text(PROTOCOL)
+
+    call_command("protocol", "start", str(path), administrator="a.first")
+
+    password = capsys.readouterr().out.split("shown once: ")[1].split()[0]
+    found = User.objects.get(username="a.first")
+    trial = Trial.objects.get()
+    assert (trial.code, trial.conduct, trial.current_version.version) == ("CLLM1", "live", "1.0")
+    assert found.check_password(password)
+    assert found.must_change_password
+    assert [held.role for held in found.role_assignments.all()] == [Role.SPONSOR_ADMINISTRATOR]
+
+
+@on_postgres
+def test_somebody_with_a_log_in_keeps_their_password_and_administers_the_new_trial(
+    tmp_path, capsys
+):
+    path = tmp_path / "good.toml"
+    path.write_text(PROTOCOL)
+    user("a.first", password="a word of their own")
+
+    call_command("protocol", "start", str(path), administrator="a.first", replay=True)
+
+    assert "shown once" not in capsys.readouterr().out
+    assert User.objects.get().check_password("a word of their own")
+    assert Trial.objects.get().conduct == "replay"
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        (PROTOCOL.replace("ratio = 2", "ratio = 0"), "a.first", "1 problems"),
+        (PROTOCOL, "no such name!", "Not done|not possible|nothing was stored"),
+        (PROTOCOL, "machine", "no person who may log in"),
+    ],
+)
+def test_a_trial_that_cannot_start_leaves_nothing(tmp_path, text, name, message):
+    path = tmp_path / "file.toml"
+    path.write_text(text)
+    user("machine", is_machine=True)
+    before = contents()
+
+    with pytest.raises(CommandError, match=message):
+        call_command("protocol", "start", str(path), administrator=name)
+
+    assert contents() == before
+
+
+@on_postgres
+def test_a_trial_starts_once(tmp_path):
+    path = tmp_path / "good.toml"
+    path.write_text(PROTOCOL)
+    call_command("protocol", "start", str(path), administrator="a.first")
+    before = contents()
+
+    with pytest.raises(CommandError, match="nothing was stored"):
+        call_command("protocol", "start", str(path), administrator="a.second")
+
+    assert contents() == before

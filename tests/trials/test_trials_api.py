@@ -45,7 +45,8 @@ def test_a_list_goes_from_draft_to_live_by_two_people_and_nothing_of_it_comes_ba
     draft = first.post("/randomisation-lists", LIST, key="list")
     again = first.post("/randomisation-lists", LIST, key="list")
     path = f"/randomisation-lists/{draft.json()['id']}"
-    shown = second.get(f"{path}/dry-run")
+    unseen = first.post(f"{path}/approvals", {"digest": draft.json()["digest"]})
+    shown, _ = (one.get(f"{path}/dry-run") for one in (second, first))
     yes = {"digest": shown.json()["digest"]}
     answers = [one.post(f"{path}/approvals", yes) for one in (first, first, second)]
 
@@ -53,6 +54,7 @@ def test_a_list_goes_from_draft_to_live_by_two_people_and_nothing_of_it_comes_ba
     assert again.content == draft.content
     assert set(draft.json()) == PUBLISHED
     assert [answer.status_code for answer in answers] == [201, 409, 201]
+    assert reasons_of(unseen) == {("", "dry_run_not_seen")}
     assert reasons_of(answers[1]) == {("", "same_person")}
     assert answers[2].json()["state"] == "live"
     assert [one["approved_by"] for one in answers[2].json()["approvals"]] == [

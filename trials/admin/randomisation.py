@@ -27,6 +27,7 @@ from trials.services.lists import (
     dry_run,
     generate_list,
     load_list,
+    saw_dry_run,
     withdraw_list,
 )
 
@@ -252,6 +253,7 @@ class RandomisationListAdmin(ReadOnlyAdmin):
             "needed": APPROVALS_NEEDED,
             "may_approve": found.state == State.DRAFT and user.may(Permission.APPROVE_LIST),
             "may_withdraw": found.state == State.DRAFT and user.may(Permission.LOAD_LIST),
+            "seen": report is not None or saw_dry_run(found, user),
             "report": report,
         }
         return TemplateResponse(request, "admin/vigil/randomisation_list.html", context)

@@ -68,7 +68,7 @@ DECLARE
 BEGIN
     SELECT r.role INTO v_role
       FROM public.trials_roleassignment r
-      JOIN public.trials_user u ON u.id = r.user_id AND u.is_active
+      JOIN public.trials_user u ON u.id = r.user_id AND u.is_active AND NOT u.is_machine
      WHERE r.user_id = p_person AND r.trial_id = p_trial AND r.site_id IS NULL
        AND r.starts_at <= clock_timestamp()
        AND (r.ends_at IS NULL OR r.ends_at > clock_timestamp())
@@ -149,7 +149,8 @@ BEGIN
     RETURN v_digest;
 END $$;
 
--- Put a draft to use. The approvals are counted here, so that no other way makes a list live.
+-- Put a draft to use. The approvals are counted here, so that no other way makes a list live: those
+-- of people who looked at this list's dry run, and whose role is in force now.
 CREATE FUNCTION sealed.go_live(p_list uuid) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -160,6 +161,16 @@ BEGIN
      WHERE l.id = p_list AND l.state = 'draft' AND p.id = l.id AND p.state = 'draft'
        AND p.trial_id = l.trial_id AND p.number = l.number
        AND (SELECT count(DISTINCT a.approved_by_id) FROM public.trials_listapproval a
+              JOIN public.trials_sealedaccess s
+                ON s.person_id = a.approved_by_id AND s.trial_id = l.trial_id
+               AND s.purpose = 'check dry run'
+               AND s.detail = 'list ' || l.number || ', digest ' || left(l.digest, 12)
+              JOIN public.trials_user u
+                ON u.id = a.approved_by_id AND u.is_active AND NOT u.is_machine
+              JOIN public.trials_roleassignment r
+                ON r.user_id = u.id AND r.trial_id = l.trial_id AND r.site_id IS NULL
+               AND r.role = 'unblinded_statistician' AND r.starts_at <= clock_timestamp()
+               AND (r.ends_at IS NULL OR r.ends_at > clock_timestamp())
              WHERE a.list_id = l.id AND a.digest = l.digest) >= 2
     RETURNING l.id INTO v_list;
     RETURN v_list;

@@ -27,6 +27,7 @@ class Kind:
     for_trial: bool
     unblinded: bool
     needs_training: bool
+    for_machine: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Person:
     """Who is to get it: their trainings for the trial, and their roles in it, past ones too."""
 
     log_in_on: bool
+    is_machine: bool
     is_giver: bool
     trained_on: tuple[date, ...]
     same_role: tuple[Period, ...]
@@ -110,6 +112,9 @@ def _person(wanted: Wanted, person: Person) -> list[Reason]:
     reasons = []
     if not person.log_in_on:
         reasons.append(Reason("log_in_off", f"The log-in of {wanted.person} is switched off."))
+    if person.is_machine and not wanted.kind.for_machine:
+        detail = f"{wanted.person} is a site's system, and {wanted.kind.label} a role of people."
+        reasons.append(Reason("machine", detail))
     if person.is_giver:
         reasons.append(Reason("own_role", "Nobody gives a role to themselves."))
     if any(wanted.period.overlaps(held) for held in person.same_role):

@@ -9,9 +9,13 @@ from events.outcomes import Reason
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """A request to unblind as it stands; people by their ids."""
+    """A request to unblind as it stands; people by their ids.
+
+    ``gave_the_role``: who made the asker what they must be to ask.
+    """
 
     requested_by: int
+    gave_the_role: frozenset[int]
     expires_at: datetime
     agreed: bool
     withdrawn: bool
@@ -35,13 +39,17 @@ def trial_request_reasons(reason: str, early_reason: str, recruiting: int) -> tu
 def agreement_reasons(facts: RequestFacts, by: int, at: datetime) -> tuple[Reason, ...]:
     """Return why a person cannot agree to a request; empty means they can.
 
-    The one who asks never agrees. A request holds until just before it expires.
+    The one who asks never agrees, nor does who gave them the role: an administrator could make the
+    asker and be both. A request holds until just before it expires.
 
     Source: ICH E6(R3) 4.1; EU CTR annex III 2.5 for the second person.
     """
     reasons = [*_closed(facts, at)]
     if by == facts.requested_by:
         reasons.append(Reason("same_person", "Another person than the one who asked must agree."))
+    if by in facts.gave_the_role:
+        text = "You gave the one who asked the role to ask: somebody else must agree."
+        reasons.append(Reason("gave_the_role", text))
     if facts.agreed:
         reasons.append(Reason("agreed_already", "Somebody agreed to this request already."))
     return tuple(reasons)

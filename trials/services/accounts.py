@@ -10,6 +10,7 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
+from events.acting import SYSTEM, attribute
 from events.outcomes import Reason
 from trials.errors import AccountRefused
 from trials.models import LogInRecord, RoleAssignment, Trial, UsedPassword, User
@@ -29,18 +30,36 @@ def add_person(
     Raises ``AccountRefused`` with every reason: the name is taken or not possible.
     """
     authorise(by, Permission.MANAGE_PEOPLE)
+    return _made(
+        User(username=username, first_name=first_name, last_name=last_name, email=email),
+        by=by,
+        at=at,
+    )
+
+
+@transaction.atomic
+def make_first_administrator(*, username: str, at: datetime) -> tuple[User, str]:
+    """Make the account of a trial's first administrator, with a password for the first log-in.
+
+    Run from the console by whoever installs Vigil: there is nobody yet to ask. Raises
+    ``AccountRefused`` as ``add_person`` does.
+    """
+    attribute(actor=SYSTEM, role="console", reason="first administrator")
+    return _made(User(username=username), by=None, at=at)
+
+
+def _made(person: User, *, by: User | None, at: datetime) -> tuple[User, str]:
     _one_name_at_a_time()
     reasons = []
-    if User.objects.filter(username__iexact=username).exists():
-        reasons.append(Reason("username_taken", f"username {username} is taken."))
+    if User.objects.filter(username__iexact=person.username).exists():
+        reasons.append(Reason("username_taken", f"username {person.username} is taken."))
     try:
-        UnicodeUsernameValidator()(username)
+        UnicodeUsernameValidator()(person.username)
     except ValidationError as error:
         reasons.append(Reason("username_invalid", f"username: {error.message}"))
     if reasons:
         raise AccountRefused(*reasons)
     password = _password_for_once()
-    person = User(username=username, first_name=first_name, last_name=last_name, email=email)
     person.set_password(password)
     person.must_change_password = True
     person.save()

@@ -18,7 +18,7 @@ from trials.events import (
     RandomisationListLive,
     RandomisationListWithdrawn,
 )
-from trials.models import ListApproval, RandomisationList, Trial, User
+from trials.models import ListApproval, RandomisationList, SealedAccess, Trial, User
 from trials.permissions import Permission, authorise
 from trials.rules.dry_run import DryRun, dry_run_of, problems_of
 from trials.rules.list_parameters import parameters_of
@@ -27,6 +27,7 @@ from trials.services.unblinding import open_blind
 
 
 APPROVALS_NEEDED = 2
+CHECK = "check dry run"
 MADE_ELSEWHERE = "made elsewhere"
 SEED_BYTES = 32
 SHORTEST_SEED = 16
@@ -212,20 +213,31 @@ def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
         trial=found.trial,
         by=by,
         permission=Permission.APPROVE_LIST,
-        purpose="check dry run",
-        detail=f"list {found.number}, digest {found.digest[:12]}",
+        purpose=CHECK,
+        detail=_named(found),
     )
     entries = sealed.draft_entries(access, found.pk)
     protocol = found.protocol_version.protocol
     return dry_run_of(entries, protocol, number=found.number, digest=found.digest)
 
 
+def saw_dry_run(found: RandomisationList, by: User) -> bool:
+    """Return whether somebody looked at the dry run of this very list, by the access log."""
+    looks = SealedAccess.objects.filter(trial_id=found.trial_id, person=by, purpose=CHECK)
+    return looks.filter(detail=_named(found)).exists()
+
+
+def _named(found: RandomisationList) -> str:
+    return f"list {found.number}, digest {found.digest[:12]}"
+
+
 @transaction.atomic
 def approve_list(*, list_id: uuid.UUID, digest: str, by: User, at: datetime) -> RandomisationList:
     """Say yes to a draft by the digest its dry run shows; the second person's yes makes it live.
 
-    Whoever made the list may be one of the two. PostgreSQL counts the approvals once more, and a
-    list goes live there or nowhere. Its digest is then published as a commitment.
+    Whoever made the list may be one of the two; each must have looked at the dry run. PostgreSQL
+    counts the approvals of those who looked once more, and a list goes live there or nowhere. Its
+    digest is then published as a commitment.
 
     Publishes ``RandomisationListApproved``, and at the second one ``RandomisationListLive``.
     Raises ``ApprovalRefused`` with every reason, and changes nothing.
@@ -236,6 +248,9 @@ def approve_list(*, list_id: uuid.UUID, digest: str, by: User, at: datetime) -> 
     if digest.strip().lower() != found.digest:
         text = "This is not the digest of the list: look at its dry run again."
         reasons.append(Reason("digest_differs", text))
+    if found.state == State.DRAFT and not saw_dry_run(found, by):
+        text = "You have not seen the dry run of this list: look at it first."
+        reasons.append(Reason("dry_run_not_seen", text))
     if found.approvals.filter(approved_by=by).exists():
         text = "You have approved this list already: a second person has to."
         reasons.append(Reason("same_person", text))

@@ -275,6 +275,7 @@ def _facts(person: User, trial: Trial, site: Site | None, role: Role, *, by: Use
     trainings = Training.objects.filter(user=person, trial=trial)
     return Person(
         log_in_on=person.is_active,
+        is_machine=person.is_machine,
         is_giver=person.pk == by.pk,
         trained_on=tuple(trainings.values_list("completed_on", flat=True)),
         same_role=tuple(

@@ -10,8 +10,16 @@ from events.outcomes import Reason
 from events.reading import reading_as_system
 from trials.errors import UnblindingRefused
 from trials.events import TrialUnblinded, UnblindingAnswered, UnblindingRequested
-from trials.models import SealedAccess, Site, Trial, UnblindingAnswer, UnblindingRequest, User
-from trials.permissions import Permission, authorise
+from trials.models import (
+    RoleAssignment,
+    SealedAccess,
+    Site,
+    Trial,
+    UnblindingAnswer,
+    UnblindingRequest,
+    User,
+)
+from trials.permissions import Permission, Role, authorise
 from trials.rules.unblinding import (
     RequestFacts,
     agreement_reasons,
@@ -78,7 +86,7 @@ def agree_to_unblinding(
     Publishes ``UnblindingAnswered``. Raises ``UnblindingRefused``:
     your own request, withdrawn, expired, or agreed to already. Refused attempts are kept.
     """
-    request = _locked(request_id, by)
+    request = locked_request(request_id, by)
     with noting_refusals(by=by, purpose=f"agree: {request.purpose}", trial_id=request.trial_id):
         authorise(by, Permission.CONFIRM_UNBLINDING, trial=request.trial)
         require_proof(by, proof)
@@ -95,7 +103,7 @@ def withdraw_unblinding_request(
 
     Publishes ``UnblindingAnswered``. Raises ``UnblindingRefused``: withdrawn or used already.
     """
-    request = _locked(request_id, by)
+    request = locked_request(request_id, by)
     asker = by.pk == request.requested_by_id
     permission = ASKS[Purpose(request.purpose)] if asker else Permission.CONFIRM_UNBLINDING
     authorise(by, permission, trial=request.trial, reason=reason)
@@ -117,7 +125,7 @@ def open_trial_look(*, request_id: UUID, proof: Proof, by: User, at: datetime) -
     ``UnblindingRefused`` without a second person's agreement.
     Refused attempts are kept.
     """
-    request = _locked(request_id, by)
+    request = locked_request(request_id, by)
     trial = request.trial
     with noting_refusals(by=by, purpose=Purpose.TRIAL, trial_id=trial.pk):
         authorise(by, Permission.UNBLIND_TRIAL, trial=trial, reason=request.reason)
@@ -150,19 +158,31 @@ def unblinded_since(trial: Trial) -> datetime | None:
         return looks.order_by("opened_at").values_list("opened_at", flat=True).first()
 
 
+_ASKER = {Purpose.SAFETY: Role.SAFETY_OFFICER, Purpose.TRIAL: Role.UNBLINDED_STATISTICIAN}
+
+
 def request_facts(request: UnblindingRequest) -> RequestFacts:
     """Return what the rules on two people are judged from."""
     kinds = set(request.answers.values_list("kind", flat=True))
+    asker = RoleAssignment.objects.filter(
+        user=request.requested_by_id, trial=request.trial_id, role=_ASKER[Purpose(request.purpose)]
+    )
+    with reading_as_system("who gave the asker's role is no second person"):
+        gave = frozenset(asker.exclude(given_by=None).values_list("given_by", flat=True))
     return RequestFacts(
         requested_by=request.requested_by_id,
+        gave_the_role=gave,
         expires_at=request.expires_at,
         agreed=UnblindingAnswer.Kind.AGREED in kinds,
         withdrawn=UnblindingAnswer.Kind.WITHDRAWN in kinds,
     )
 
 
-def _locked(request_id: UUID, by: User) -> UnblindingRequest:
-    """Return a request while its trial is locked: a request's own row is never changed."""
+def locked_request(request_id: UUID, by: User) -> UnblindingRequest:
+    """Return a request while its trial is locked, so that answers and looks come in turn.
+
+    A request's own row is never changed. Raises ``UnblindingRequest.DoesNotExist``.
+    """
     request = UnblindingRequest.objects.visible_to(by).select_related("trial").get(pk=request_id)
     Trial.objects.select_for_update(no_key=True).get(pk=request.trial_id)
     return request

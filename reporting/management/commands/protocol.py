@@ -1,4 +1,4 @@
-"""``manage.py protocol``: check a file, compare versions, and take an amendment to the sites."""
+"""``manage.py protocol``: check a file, start a trial, and take an amendment to the sites."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from events.outcomes import Refused
@@ -17,15 +18,25 @@ from trials.permissions import Role
 from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
 from trials.rules.protocol.amendment import by_section, changes
 from trials.rules.randomisation import Rate, design_of, guess_rate
+from trials.services.accounts import make_first_administrator
 from trials.services.amendments import record_approval, submit_version
+from trials.services.setup import create_trial
 
 
 class Command(BaseCommand):
-    help = "Check a protocol file, compare two versions, and take an amendment to the sites."
+    help = "Check protocol files, start a trial from one, and take an amendment to the sites."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
+        start = acts.add_parser("start", help="make a trial from its file, at the console")
+        start.add_argument("file", type=Path)
+        start.add_argument(
+            "--administrator", required=True, help="who runs it; made if there is no such log-in"
+        )
+        start.add_argument(
+            "--replay", action="store_true", help="a finished trial: its acts carry past dates"
+        )
         check = acts.add_parser("check", help="name every problem of a file")
         check.add_argument("file", type=Path)
         diff = acts.add_parser("diff", help="tell an amendment, by section, in words")
@@ -52,6 +63,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         acts: dict[str, Any] = {
+            "start": self._start,
             "check": self._check,
             "diff": self._diff,
             "submit": self._submit,
@@ -64,6 +76,22 @@ class Command(BaseCommand):
             for reason in refused.reasons:
                 self.stdout.write(f"  {reason.detail} [{reason.code}]")
             raise CommandError(f"{refused.title}; nothing was stored.") from None
+
+    def _start(self, *, file: Path, administrator: str, replay: bool, **options: Any) -> None:
+        text = _read(file)
+        self._protocol(file, text)
+        conduct, at = (Trial.Conduct.REPLAY if replay else Trial.Conduct.LIVE), timezone.now()
+        with transaction.atomic():
+            who, password = User.objects.filter(username=administrator).first(), ""
+            if who is None:
+                who, password = make_first_administrator(username=administrator, at=at)
+            elif who.is_machine or not who.is_active:
+                raise CommandError(f"{administrator} is no person who may log in.")
+            made = create_trial(protocol_text=text, conduct=conduct, administrator=who, at=at)
+        self.stdout.write(f"{made.code} is there, {conduct}, and {who} is its administrator.")
+        if password:
+            self.stdout.write(f"Password for the first log-in, shown once: {password}")
+        self.stdout.write("Next, in the web admin: people, trainings, roles, sites.")
 
     def _check(self, *, file: Path, **options: Any) -> None:
         text = _read(file)
