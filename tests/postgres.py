@@ -48,6 +48,12 @@ def contents(*schemas: str) -> dict[str, str]:
     return {name: rows for name, rows in ask(union) if rows}
 
 
+def differing(before: dict[str, str]) -> set[str]:
+    """Return the tables that hold others than the rows they held before."""
+    after = contents()
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
 def at_once(*acts: Callable[[], Any]) -> list[Any]:
     """Run each act in a thread with connections of its own; return its answer or its exception."""
     start = threading.Barrier(len(acts))

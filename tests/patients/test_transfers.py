@@ -1,3 +1,4 @@
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,10 @@ from events.relay import deliver_next
 from patients.errors import TransferRefused
 from patients.models import Subject, SubjectTransfer
 from patients.queries import readable_events
+from patients.rules.partial_dates import PartialDate
+from patients.services.outcomes import record_death
 from patients.services.transfers import transfer_subject
+from patients.services.unblinding import break_blind
 from patients.services.visits import record_visit
 from reporting.models import Notice
 from reporting.services.accrual import accrual
@@ -25,12 +29,15 @@ from tests.interface import caller_for
 from tests.marks import on_postgres
 from tests.postgres import contents
 from trials.errors import SiteStepRefused
-from trials.models import Site, Trial, User
+from trials.models import SealedAccess, Site, Trial, User
 from trials.permissions import Role
 from trials.services.sites import hold_site
+from trials.services.unblinding import prove
 
 
 pytestmark = on_postgres
+
+WORD = "a long pass phrase"
 
 
 @pytest.fixture
@@ -210,6 +217,42 @@ def test_notices_follow_the_subject(study):
     assert (sees(study.system), sees(study.system_there)) == (1, 1)
 
 
+def breaks_blind(person, subject):
+    person.set_password(WORD)
+    person.save()
+    proof = prove(
+        person, password=WORD, code="", purpose="emergency unblinding", subject_id=subject.pk
+    )
+    break_blind(
+        subject_id=subject.pk, would_change_treatment=True, reason="Neutropenic fever",
+        proof=proof, by=person, at=NOW,
+    )  # fmt: skip
+
+
+def looks_told(person):
+    """Return the looks at subjects that the interface tells of; PostgreSQL asks for itself too."""
+    told = caller_for(person).get("/looks").json()["results"]
+    return {uuid.UUID(row["id"]) for row in told if row["purpose"] == "emergency unblinding"}
+
+
+def test_a_look_behind_the_blind_stays_with_the_site_where_the_subject_was(study):
+    subject = study.randomised()
+    old, new = (
+        study.person(Role.AUDITOR, site=site, name=f"auditor-{site.code}")
+        for site in (study.site, study.there)
+    )
+    whole = study.people[Role.AUDITOR]
+    breaks_blind(study.people[Role.INVESTIGATOR], subject)
+
+    move(study, subject)
+    breaks_blind(User.objects.get(username="principal-DE-02"), subject)
+
+    first, second = SealedAccess.objects.filter(subject_id=subject.pk).order_by("opened_at")
+    assert (first.site_id, second.site_id) == (study.site.pk, study.there.pk)
+    seen = [looks_told(person) for person in (old, new, whole)]
+    assert seen == [{first.pk}, {second.pk}, {first.pk, second.pk}]
+
+
 # --- Kits and counts --------------------------------------------------------------------------
 
 
@@ -286,15 +329,49 @@ def test_the_day_of_entry_is_the_first_on_which_a_subject_moves(study):
     assert move(study, study.consented(), transferred_on=TODAY - timedelta(7)).pk
 
 
+def test_a_subject_does_not_move_before_it_came(study):
+    subject = study.consented()
+    move(study, subject, transferred_on=TODAY - timedelta(2))
+    before = contents()
+
+    with pytest.raises(TransferRefused) as refusal:
+        move(study, subject, to_site="DE-01", transferred_on=TODAY - timedelta(3))
+
+    assert codes(refusal) == ["before_entry"]
+    assert contents() == before
+    assert move(study, subject, to_site="DE-01", transferred_on=TODAY - timedelta(2)).pk
+
+
+def test_the_dead_do_not_move(study):
+    alive, dead = study.consented(), study.consented()
+    record_death(
+        subject_id=dead.pk,
+        died_on=PartialDate.of(TODAY),
+        cause="infection",
+        by=study.system,
+        at=NOW,
+    )
+    before = contents()
+
+    with pytest.raises(TransferRefused) as refusal:
+        move(study, dead)
+
+    assert codes(refusal) == ["dead"]
+    assert contents() == before
+    assert move(study, alive).pk
+
+
 def test_a_site_that_does_not_recruit_receives_nobody(study):
     subject = study.randomised()
     planned = study.planned_site("DE-03")
     hold_site(site_id=study.there.pk, on=TODAY, reason="audit", by=study.admin, at=NOW)
+    before = contents()
 
     for code in (planned.code, study.there.code):
         with pytest.raises(TransferRefused) as refusal:
             move(study, subject, to_site=code)
         assert codes(refusal) == ["site_status"]
+        assert contents() == before
 
 
 def test_only_a_data_manager_transfers(study):
@@ -315,11 +392,13 @@ def test_only_a_data_manager_transfers(study):
 def test_a_data_manager_of_one_site_sends_to_no_other(study):
     subject = study.randomised()
     manager = study.person(Role.DATA_MANAGER, site=study.site, name="manager-of-one")
+    before = contents()
 
     with pytest.raises(TransferRefused) as refusal:
         move(study, subject, by=manager)
 
     assert codes(refusal) == ["foreign_site"]
+    assert contents() == before
 
 
 def test_the_data_managers_form_moves_a_subject(study):

@@ -34,7 +34,7 @@ from patients.services.unblinding import (
 from reporting.models import Notice
 from tests.factories import NOW, TODAY, Study
 from tests.marks import on_postgres
-from tests.postgres import ask, contents, denied
+from tests.postgres import ask, contents, denied, differing
 from trials import sealed
 from trials.errors import IdentityNotConfirmed, ShownAlready, UnblindingRefused
 from trials.models import RefusedLook, RoleAssignment, SealedAccess, Site, Trial
@@ -53,6 +53,8 @@ pytestmark = on_postgres
 
 WORD = "a long pass phrase"
 ARMS = ("QXACTIVE", "QXCONTR")
+# What is kept of somebody who proved who they are, and was refused.
+KEPT = {"public.trials_loginrecord", "public.trials_refusedlook"}
 
 
 @pytest.fixture
@@ -470,6 +472,7 @@ def test_one_person_is_not_two(study):
     subject = study.randomised()
     request = ask_for(study, reaction(study, subject))
     officer = study.people[Role.SAFETY_OFFICER]
+    before = contents()
 
     with pytest.raises(UnblindingRefused) as alone:
         officer_looks(study, request)
@@ -479,6 +482,8 @@ def test_one_person_is_not_two(study):
     assert reasons_of(alone) == {"second_person_missing"}
     assert reasons_of(own) == {"same_person"}
     assert look_in_sql(officer, subject, purpose="safety unblinding", request=request.pk) is None
+    assert RefusedLook.objects.count() == 2
+    assert differing(before) == KEPT
 
 
 def test_postgresql_does_not_take_an_agreement_of_the_asker_or_of_a_wrong_role(study):
@@ -625,12 +630,15 @@ def test_a_list_is_given_out_once_an_access_and_again_with_a_new_one(study):
 
 def test_one_person_does_not_unblind_a_trial(study):
     request = ask_for_trial(study, early="Stopped")
+    before = contents()
 
     with pytest.raises(UnblindingRefused) as refusal:
         statistician_looks(study, request)
 
     assert reasons_of(refusal) == {"second_person_missing"}
     assert unblinded_since(study.trial) is None
+    assert RefusedLook.objects.get().reason == "second_person_missing"
+    assert differing(before) == KEPT
 
 
 # --- Afterwards -------------------------------------------------------------------------------

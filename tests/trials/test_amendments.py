@@ -131,11 +131,13 @@ def test_an_approval_is_recorded_once():
     study = Study(kits=0)
     version = submitted(study)
     approve(study, version)
+    before = contents()
 
     with pytest.raises(AmendmentRefused) as refusal:
         approve(study, version)
 
     assert codes(refusal) == ["approved_already"]
+    assert contents() == before
 
 
 def test_somebody_elses_site_is_not_there():
@@ -198,22 +200,27 @@ def test_an_activation_names_every_reason_at_every_site_and_activates_none():
 
 def test_an_activation_names_a_site():
     study = Study(kits=0)
+    version = submitted(study)
+    before = contents()
 
     with pytest.raises(AmendmentRefused) as refusal:
-        activated(study, submitted(study))
+        activated(study, version)
 
     assert codes(refusal) == ["no_site"]
+    assert contents() == before
 
 
 def test_a_version_is_activated_once_at_a_site_and_never_goes_back():
     study = Study(kits=0)
     version = amend(study)
     first = ProtocolVersion.objects.get(version="1.0")
+    before = contents()
 
     for former in (version, first):
         with pytest.raises(AmendmentRefused) as refusal:
             activated(study, former, study.site, in_force_from=TOMORROW)
         assert codes(refusal) == ["in_force_already"]
+        assert contents() == before
 
 
 def test_nobody_activates_on_a_stale_report():

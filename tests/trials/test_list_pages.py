@@ -9,7 +9,7 @@ from django.urls import reverse
 from tests.factories import BLOCK, Study
 from tests.interface import caller_for
 from tests.marks import on_postgres
-from tests.postgres import contents
+from tests.postgres import contents, differing
 from trials.models import RandomisationList, SealedAccess
 from trials.permissions import Role
 
@@ -97,12 +97,15 @@ def test_a_list_is_loaded_from_lines_that_each_name_the_trial(study):
         fields = {"key": key, "trial": study.trial.pk, "lines": lines, "reason": "from the CRO"}
         return client.post(reverse(NEW, args=["load"]), fields)
 
+    before = contents()
     foreign = load("a", LINES.replace("CLLM1", "CLLM7", 1))
     broken = load("b", "CLLM1,H\n")
+    kept = differing(before)
     good = load("c", LINES)
 
     assert "not for CLLM1" in foreign.content.decode()
     assert "in line 1" in broken.content.decode()
+    assert kept <= {"public.django_session"}
     assert good.status_code == 302
     assert RandomisationList.objects.get(state="draft").origin == "loaded"
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from events.models import OutboxEvent
 from tests.factories import BLOCK, NOW, TODAY, Study, user
 from tests.marks import on_postgres
-from tests.postgres import ask, at_once, column, contents, denied
+from tests.postgres import ask, at_once, column, contents, denied, differing
 from trials import sealed
 from trials.errors import ApprovalRefused, ListExhausted, ListRefused
 from trials.models import Allocation, ListApproval, RandomisationList, SealedAccess
@@ -221,12 +221,18 @@ def test_a_seed_that_could_be_guessed_is_refused(study, seed, code):
 
 def test_a_seed_serves_one_list_of_a_trial(study):
     withdraw(generated(study, seed=SEED), study.statistician)
+    before, events = contents(), OutboxEvent.objects.count()
+    looks = SealedAccess.objects.count()
 
     with pytest.raises(ListRefused) as refusal:
         generated(study, seed=SEED)
 
     assert [reason.code for reason in refusal.value.reasons] == ["seed_used"]
-    assert RandomisationList.objects.filter(state=State.DRAFT).count() == 0
+    # The look was committed before, as looks are. It stays, with its event.
+    assert differing(before) == {"public.trials_sealedaccess", "public.events_outboxevent"}
+    assert SealedAccess.objects.count() == looks + 1
+    assert OutboxEvent.objects.count() == events + 1
+    assert OutboxEvent.objects.latest("pk").type == "trials.BlindOpened"
 
 
 def test_a_list_longer_than_the_plan_is_refused(study):

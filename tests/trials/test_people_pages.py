@@ -13,7 +13,7 @@ from events.acting import as_system
 from tests.factories import Study
 from tests.interface import caller_for, reasons_of
 from tests.marks import on_postgres
-from tests.postgres import contents, denied
+from tests.postgres import contents, denied, differing
 from trials.errors import ReviewRefused
 from trials.models import AccessReview, OnCall, RoleAssignment, Site, Training, User
 from trials.permissions import GROUPS, Permission, Role
@@ -255,14 +255,17 @@ def test_people_are_kept_over_the_interface_with_every_reason_of_a_refusal(study
         "completed_on": today().isoformat(),
     }  # fmt: skip
 
+    before = contents()
     refused = admin.post("/roles", {**role, "site": None})
     nobody = admin.post("/roles", {**role, "person": "no-such-name"})
+    kept = differing(before)
     admin.post("/trainings", training)
     given = admin.post("/roles", role)
     ended = admin.post(f"/roles/{given.json()['id']}/ends", {"reason": "left"})
     left = admin.post("/leavers", {"trial": "CLLM1", "person": "newcomer", "reason": "left"})
 
     assert (refused.status_code, nobody.status_code) == (409, 409)
+    assert kept == {"public.events_idempotencyrecord"}  # the answers, for who asks again
     assert {code for _, code in reasons_of(refused)} == {"role_needs_site", "not_trained"}
     assert {code for _, code in reasons_of(nobody)} == {"person_unknown"}
     assert [a.status_code for a in (given, ended, left)] == [201, 201, 201]

@@ -244,7 +244,6 @@ def test_every_key_is_explained_beside_the_file(section):
             "code_repeated",
         ),
         ("every_cycles = 6", "cycles", "days", "visits[2].anchor", "visit_anchor"),
-        ("every_days", "84", "28", "visits[5].window_after_days", "visit_windows_overlap"),
     ],
 )
 def test_a_wrong_key_is_named_with_its_line_and_rule(start, old, new, key, rule):
@@ -502,3 +501,66 @@ def test_a_dose_cannot_go_one_level_lower_where_the_ladder_has_none():
 
     assert ("dosing.modifications[0]", "ladder_without_way_down") in rules
     assert ("dosing.modifications[3]", "ladder_without_way_down") not in rules
+
+
+# --- Visits -----------------------------------------------------------------------------------
+
+END = "offset_days = 0\nwindow_before_days = 0\nwindow_after_days = {}"
+SAFETY = "offset_days = 30\nwindow_before_days = {}\nwindow_after_days = 7"
+FOLLOW_UP = "every_days = {}\nwindow_before_days = {}\nwindow_after_days = 14"
+
+
+def visits_with(form: str, old: tuple[int, ...], new: tuple[int, ...]) -> str:
+    return changed((form.format(*old), form.format(*new)))
+
+
+# The safety follow-up opens on day 28 and closes on day 37, the follow-up opens on day 70.
+@pytest.mark.parametrize(
+    ("form", "old", "apart", "together", "at"),
+    [
+        pytest.param(END, (7,), (27,), (28,), "3].window_after_days", id="the first is longer"),
+        pytest.param(SAFETY, (2,), (22,), (23,), "3].window_after_days", id="the next is earlier"),
+        pytest.param(
+            FOLLOW_UP, (84, 14), (84, 46), (84, 47), "4].window_after_days", id="one that repeats"
+        ),
+        pytest.param(FOLLOW_UP, (84, 14), (29, 14), (28, 14), "5].window_after_days", id="itself"),
+    ],
+)
+def test_a_visits_window_closes_before_the_next_one_opens(form, old, apart, together, at):
+    assert load_protocol(visits_with(form, old, apart))
+
+    text = visits_with(form, old, together)
+
+    assert [(key, rule) for _, key, rule in problems_of(text)] == [
+        (f"visits[{at}", "visit_windows_overlap")
+    ]
+
+
+def test_windows_that_cross_are_named_with_both_visits():
+    with pytest.raises(ProtocolInvalid) as refusal:
+        load_protocol(visits_with(END, (7,), (40,)))
+
+    (problem,) = refusal.value.problems
+    assert problem.message == (
+        "the window of 'end_of_treatment' closes on day 40 after end_of_treatment, that of"
+        " 'safety_follow_up' opens on day 28: they overlap"
+    )
+
+
+@pytest.mark.parametrize(("before", "at"), [(29, "3].window_after"), (30, "4].window_before")])
+def test_a_window_that_reaches_the_day_of_the_visit_before_is_the_one_named(before, at):
+    ((_, key, _),) = problems_of(visits_with(SAFETY, (2,), (before,)))
+
+    assert key == f"visits[{at}_days"
+
+
+def test_visits_are_compared_in_the_order_of_their_days_and_not_of_the_file():
+    block = TEXT[
+        TEXT.index('[[visits]]\ncode = "end_of') : TEXT.index('[[visits]]\ncode = "safety')
+    ]
+    text = TEXT.replace(block, "").replace("# --- Endpoints", f"{block}# --- Endpoints", 1)
+    assert load_protocol(text)
+
+    crossed = text.replace(END.format(7), END.format(28))
+
+    assert [key for _, key, _ in problems_of(crossed)] == ["visits[5].window_after_days"]

@@ -289,9 +289,12 @@ def test_without_a_list_nothing_is_allocated():
         user=study.system, trial_id=trial.pk, site=site, role="site_system", by=study.admin, at=NOW
     )
     study.system.forget_assignments()
+    before = contents()
 
     with pytest.raises(ListExhausted):
         place(study, site=site)
+
+    assert contents() == before
 
 
 @pytest.mark.parametrize("status", ["planned", "on_hold", "closed"])

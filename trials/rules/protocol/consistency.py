@@ -303,6 +303,34 @@ def visit_findings(visits: Sequence[VisitSpec], dosing: Dosing) -> Iterator[Find
         if apart and visit.window_before_days + visit.window_after_days >= apart:
             message = "the windows of two visits in a row overlap"
             yield Finding(("visits", index, "window_after_days"), "visit_windows_overlap", message)
+    yield from _crossing_findings(visits)
+
+
+def _crossing_findings(visits: Sequence[VisitSpec]) -> Iterator[Finding]:
+    """Check each visit against the one planned next after the same anchor.
+
+    Not at ``cycle_day_1``: what is done in every cycle and what is done in every sixth fall on the
+    same day on purpose. Of a visit that repeats, the first time counts, for the same reason.
+    """
+    for anchor in ("randomisation", "end_of_treatment"):
+        planned = sorted(
+            (visit.offset_days, index, visit)
+            for index, visit in enumerate(visits)
+            if visit.anchor == anchor
+        )
+        for (day, index, visit), (next_day, next_index, following) in pairwise(planned):
+            closes = day + visit.window_after_days
+            opens = next_day - following.window_before_days
+            if closes < opens:
+                continue
+            key: KeyPath = ("visits", index, "window_after_days")
+            if opens <= day:
+                key = ("visits", next_index, "window_before_days")
+            message = (
+                f"the window of {visit.code!r} closes on day {closes} after {anchor}, that of"
+                f" {following.code!r} opens on day {opens}: they overlap"
+            )
+            yield Finding(key, "visit_windows_overlap", message)
 
 
 def analysis_findings(analysis: Analysis, arms: Sequence[Arm], trial: Trial) -> Iterator[Finding]:

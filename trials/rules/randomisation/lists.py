@@ -36,7 +36,10 @@ def list_problems(
     planned accrual, and no stratum's part goes on after the block in which it reaches the
     planned length. With permuted blocks each stratum must be a row of whole blocks of the
     protocol's sizes and ratio, the last of which may be open. In a minimisation entries are draws
-    and nothing else. A running list and its extension are judged together.
+    and nothing else.
+
+    Each list is judged by itself. What the lists of a trial hold together has no bound: how far an
+    extension goes is for the two people to decide who approve it.
     """
     listed = [Entry(*entry) for entry in entries]
     if not listed:
