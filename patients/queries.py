@@ -1,8 +1,9 @@
 """Reads with a name."""
 
 from datetime import date
+from typing import TypeVar
 
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import Model, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
@@ -17,9 +18,12 @@ from patients.models import (
 )
 from patients.rules.consent import form_due
 from patients.rules.screening import read_values
-from trials.models import User
+from trials.models import Allocation, Site, User
 from trials.permissions import Permission
 from trials.rules.protocol import Value
+
+
+Row = TypeVar("Row", bound=Model)
 
 
 def consent_active(subject: Subject, *, on: date) -> bool:
@@ -46,6 +50,26 @@ def screened_values(screening: Screening) -> dict[str, Value]:
     """Return what a screening found, read by the protocol version it was recorded under."""
     variables = screening.protocol_version.protocol.screening.variables
     return read_values(screening.values, variables)
+
+
+def with_version(rows: QuerySet[Row]) -> QuerySet[Row]:
+    """Bring along which protocol version each row was made under, but not the protocol's text."""
+    return rows.select_related("protocol_version").defer("protocol_version__text")
+
+
+def randomisation_log(user: User) -> QuerySet[Allocation]:
+    """Return who was randomised, as a user may read it: the subjects who are at their sites now.
+
+    ``subject_id`` and ``subject_number`` stand beside each row. Like all that is known of a
+    subject, its line moves with it to another site.
+    """
+    sites = Site.objects.visible_to(user, Permission.READ_RANDOMISATION)
+    there_now = Subject.objects.filter(site__in=sites, allocation__isnull=False)
+    whose = there_now.filter(allocation=OuterRef("pk"))
+    rows = Allocation.objects.filter(pk__in=there_now.values("allocation")).annotate(
+        subject_id=Subquery(whose.values("pk")), subject_number=Subquery(whose.values("number"))
+    )
+    return with_version(rows.select_related("site"))
 
 
 def readable_events(user: User) -> "QuerySet[OutboxEvent]":

@@ -20,6 +20,7 @@ from patients.admin import SiteFilter, address_of, subject_form_page
 from patients.admin_forms import FORMS as PATIENT_FORMS
 from patients.admin_forms import EnrolForm, SubjectForm
 from patients.models import Subject
+from patients.queries import with_version
 from reporting import (  # noqa: F401 - register their pages
     admin_access_log,
     admin_assessments,
@@ -189,8 +190,8 @@ class SubjectAdmin(ReadOnlyAdmin):
 
 
 def _subject(request: HttpRequest, subject_id: UUID) -> Subject | None:
-    own = Subject.objects.visible_to(person(request))
-    subject = own.select_related("site", "trial", "allocation").filter(pk=subject_id).first()
+    own = with_version(Subject.objects.visible_to(person(request)).filter(pk=subject_id))
+    subject = own.select_related("site", "trial", "allocation__protocol_version").first()
     if subject is not None:
         subject.version = subject.site.version_on(subject.site.local_day(timezone.now()))
     return subject

@@ -32,21 +32,30 @@ from patients.models import (
     Subject,
     Visit,
 )
-from patients.queries import screened_values, unblinding_kinds
+from patients.models.subjects import Record
+from patients.queries import screened_values, unblinding_kinds, with_version
 from patients.rules.partial_dates import PartialDate
 from patients.rules.screening import told
 from patients.rules.unblinding import treatment_blocks
 from reporting import drawings
+from trials.models import Allocation
 from trials.rules.protocol import Protocol
+
+
+Made = Record | Subject | Allocation  # what was made under a protocol version
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the timeline. ``day`` orders it, ``told`` is the date as it was given."""
+    """One line of the timeline. ``day`` orders it, ``told`` is the date as it was given.
+
+    ``under`` is the protocol version it was recorded under.
+    """
 
     day: date
     told: str
     icon: str
+    under: str
     title: str
     detail: str = ""
     tone: str = ""
@@ -54,10 +63,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LabDay:
-    """One day's results, each with whether it lies below the protocol's limit."""
+    """One day's results, each with whether it lies below the protocol's limit.
+
+    ``under`` names the protocol versions they were recorded under: one, but for late entries.
+    """
 
     on: date
     cells: tuple[tuple[Decimal | None, bool], ...]
+    under: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +159,10 @@ def read_casebook(subject: Subject) -> Casebook:
     """Read all records of a subject that the caller may see."""
 
     def of(model: Any) -> list[Any]:
-        return list(model.objects.filter(subject=subject))
+        return list(with_version(model.objects.filter(subject=subject)))
 
     def one(model: Any) -> Any:
-        return model.objects.filter(subject=subject).first()
+        return with_version(model.objects.filter(subject=subject)).first()
 
     screenings = Screening.objects.filter(subject=subject).select_related("protocol_version")
     dispensations = Dispensation.objects.filter(subject=subject).select_related("kit")
@@ -171,7 +184,7 @@ def read_casebook(subject: Subject) -> Casebook:
         counsellings=of(Counselling),
         tests=of(PregnancyTest),
         decisions=of(DoseDecision),
-        dispensations=list(dispensations),
+        dispensations=list(with_version(dispensations)),
         end=one(TreatmentEnd),
     )
 
@@ -217,6 +230,7 @@ def lab_days(casebook: Casebook) -> list[LabDay]:
     by_day: dict[date, dict[str, Decimal]] = {}
     for row in casebook.labs:
         by_day.setdefault(row.taken_on, {})[row.analyte] = row.value
+    under = _labs_under(casebook)
     return [
         LabDay(
             day,
@@ -224,9 +238,18 @@ def lab_days(casebook: Casebook) -> list[LabDay]:
                 (value := found.get(name), value is not None and value < limit)
                 for name, limit in zip(LAB_COLUMNS, limits, strict=True)
             ),
+            under[day],
         )
         for day, found in sorted(by_day.items(), reverse=True)
     ]
+
+
+def _labs_under(book: Casebook) -> dict[date, str]:
+    """Return by day the protocol versions the results were recorded under, each once."""
+    found: dict[date, dict[str, None]] = {}
+    for row in book.labs:
+        found.setdefault(row.taken_on, {})[_under(row)] = None
+    return {day: ", ".join(sorted(versions)) for day, versions in found.items()}
 
 
 def timeline(casebook: Casebook) -> list[Entry]:
@@ -236,60 +259,71 @@ def timeline(casebook: Casebook) -> list[Entry]:
 
 
 def _before_treatment(book: Casebook) -> Iterator[Entry]:
-    yield _entry(book.subject.screened_on, "person_add", "Entered for screening")
+    yield _entry(book.subject, book.subject.screened_on, "person_add", "Entered for screening")
     for consent in book.consents:
-        yield _entry(consent.signed_on, "signature", f"Consent {consent.version} signed")
+        yield _entry(consent, consent.signed_on, "signature", f"Consent {consent.version} signed")
     if book.withdrawal is not None:
         row = book.withdrawal
-        yield _entry(row.withdrawn_on, "block", "Consent withdrawn", row.reason, "danger")
+        yield _entry(row, row.withdrawn_on, "block", "Consent withdrawn", row.reason, "danger")
     for screening in book.screenings:
         title, tone = ("Eligible", "good") if screening.eligible else ("Not eligible", "warning")
         detail = "; ".join(reason["detail"] for reason in screening.reasons)
-        yield _entry(screening.assessed_on, "fact_check", f"Screened: {title}", detail, tone)
+        yield _entry(
+            screening, screening.assessed_on, "fact_check", f"Screened: {title}", detail, tone
+        )
     allocation = book.subject.allocation
     if allocation is not None:
         detail = f"{allocation.number}, {book.stratum}"
-        yield _entry(allocation.randomised_on, "casino", "Randomised", detail, "primary")
+        yield _entry(
+            allocation, allocation.randomised_on, "casino", "Randomised", detail, "primary"
+        )
     for mistake in book.mistakes:
         day = book.subject.site.local_day(mistake.recorded_at)
         title = f"Randomised in error: {mistake.get_kind_display()}"
-        yield _entry(day, "report", title, mistake.reason, "danger")
+        yield _entry(mistake, day, "report", title, mistake.reason, "danger")
     for correction in book.corrections:
         day = book.subject.site.local_day(correction.recorded_at)
         title = f"Screening corrected: {', '.join(correction.corrected)}"
-        yield _entry(day, "edit_note", title, correction.reason, "warning")
+        yield _entry(correction, day, "edit_note", title, correction.reason, "warning")
 
 
 def _on_treatment(book: Casebook) -> Iterator[Entry]:
     for risk in book.risks:
-        yield _entry(risk.assessed_on, "family_restroom", f"Pregnancy risk: {risk.category}")
+        yield _entry(risk, risk.assessed_on, "family_restroom", f"Pregnancy risk: {risk.category}")
     for talk in book.counsellings:
-        yield _entry(talk.counselled_on, "forum", "Counselled", talk.get_contraception_display())
+        yield _entry(
+            talk, talk.counselled_on, "forum", "Counselled", talk.get_contraception_display()
+        )
     for test in book.tests:
         tone = "" if test.result == PregnancyTest.Result.NEGATIVE else "danger"
         day = book.subject.site.local_day(test.taken_at)
-        yield _entry(day, "pregnancy", f"Pregnancy test {test.result}", test.specimen, tone)
+        yield _entry(test, day, "pregnancy", f"Pregnancy test {test.result}", test.specimen, tone)
     for decision in book.decisions:
         dose = f"{decision.dose_mg.normalize():f} mg" if decision.dose_mg else "held"
         title = f"Cycle {decision.cycle}: {dose}"
-        yield _entry(decision.decided_on, "tune", title, decision.reason)
+        yield _entry(decision, decision.decided_on, "tune", title, decision.reason)
     for supply in book.dispensations:
         detail = f"{supply.dose_mg.normalize():f} mg for {supply.days} days, cycle {supply.cycle}"
-        yield _entry(supply.dispensed_on, "medication", f"Kit {supply.kit.number}", detail, "good")
+        yield _entry(
+            supply, supply.dispensed_on, "medication", f"Kit {supply.kit.number}", detail, "good"
+        )
     if book.end is not None:
         reason = book.end.get_reason_display()
-        yield _entry(book.end.ended_on, "stop_circle", "Treatment ended", reason, "warning")
+        yield _entry(
+            book.end, book.end.ended_on, "stop_circle", "Treatment ended", reason, "warning"
+        )
 
 
 def _findings(book: Casebook) -> Iterator[Entry]:
     for visit in book.visits:
-        yield _entry(visit.visited_on, "event_available", f"Visit, {visit}")
-    for day in sorted({row.taken_on for row in book.labs}):
+        yield _entry(visit, visit.visited_on, "event_available", f"Visit, {visit}")
+    for day, under in _labs_under(book).items():
         values = "; ".join(_value(row) for row in book.labs if row.taken_on == day)
-        yield _entry(day, "labs", "Laboratory", values)
+        yield Entry(day, day.isoformat(), "labs", under, "Laboratory", values)
     for event in book.adverse_events:
         grave = event.serious or event.grade >= HIGH_GRADE
         yield _told(
+            event,
             event.started_on,
             "warning",
             event.term,
@@ -300,14 +334,21 @@ def _findings(book: Casebook) -> Iterator[Entry]:
         tone = "danger" if response.response == ResponseAssessment.Response.PD else ""
         detail = response.get_assessor_display()
         yield _entry(
-            response.assessed_on, "monitoring", response.get_response_display(), detail, tone
+            response,
+            response.assessed_on,
+            "monitoring",
+            response.get_response_display(),
+            detail,
+            tone,
         )
     for contact in book.contacts:
-        yield _entry(contact.contacted_on, "call", "Known to be alive")
+        yield _entry(contact, contact.contacted_on, "call", "Known to be alive")
     for treatment in book.further:
-        yield _told(treatment.started_on, "vaccines", "Further treatment", treatment.regimen)
+        yield _told(
+            treatment, treatment.started_on, "vaccines", "Further treatment", treatment.regimen
+        )
     if book.death is not None:
-        yield _told(book.death.died_on, "deceased", "Died", book.death.cause, "danger")
+        yield _told(book.death, book.death.died_on, "deceased", "Died", book.death.cause, "danger")
 
 
 HIGH_GRADE = 3  # CTCAE: from grade 3 on an event is called severe
@@ -317,12 +358,16 @@ def _value(row: LabResult) -> str:
     return f"{row.get_analyte_display()} {row.value.normalize():f} {row.unit}"
 
 
-def _entry(day: date, icon: str, title: str, detail: str = "", tone: str = "") -> Entry:
-    return Entry(day, day.isoformat(), icon, title, detail, tone)
+def _under(row: Made) -> str:
+    return row.protocol_version.version
 
 
-def _told(text: str, icon: str, title: str, detail: str = "", tone: str = "") -> Entry:
-    return Entry(PartialDate(text).first_day, text, icon, title, detail, tone)
+def _entry(row: Made, day: date, icon: str, title: str, detail: str = "", tone: str = "") -> Entry:
+    return Entry(day, day.isoformat(), icon, _under(row), title, detail, tone)
+
+
+def _told(row: Made, text: str, icon: str, title: str, detail: str = "", tone: str = "") -> Entry:
+    return Entry(PartialDate(text).first_day, text, icon, _under(row), title, detail, tone)
 
 
 def picture(book: Casebook) -> drawings.Treatment | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 
@@ -24,18 +25,25 @@ from patients.models import (
     Death,
     FurtherTreatment,
     LabResult,
+    RandomisationMistake,
     ResponseAssessment,
     Screening,
+    ScreeningCorrection,
     Subject,
     SubjectTransfer,
+    Unblinding,
+    UnblindingAssessment,
     Visit,
 )
+from trials.models import ProtocolVersion
 
 
 RECORDS: tuple[type[models.Model], ...] = (
     Consent,
     ConsentWithdrawal,
     Screening,
+    ScreeningCorrection,
+    RandomisationMistake,
     Visit,
     LabResult,
     AdverseEvent,
@@ -50,7 +58,18 @@ RECORDS: tuple[type[models.Model], ...] = (
     Dispensation,
     TreatmentEnd,
     SubjectTransfer,
+    Unblinding,
+    UnblindingAssessment,
 )
+
+# What a coordinator calls a record, where the model's own name is another.
+NAMES: dict[type[models.Model], str] = {
+    ScreeningCorrection: "Correction of the screening",
+    RandomisationMistake: "Randomisation in error",
+    UnblindingAssessment: "Assessment of an unblinding",
+    SubjectTransfer: "Transfer to another site",
+    TreatmentEnd: "End of treatment",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +83,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One row as it was written: by whom, in which role, and what differs from the one before."""
+    """One row as it was written: by whom, in which role, and what differs from the one before.
+
+    ``under`` is the protocol version of a record that is new; it keeps it through all changes.
+    """
 
     at: datetime
     actor: str
@@ -72,6 +94,7 @@ class Version:
     reason: str
     record: str
     act: str
+    under: str
     changes: tuple[Change, ...]
 
 
@@ -79,24 +102,29 @@ def history_of(subject: Subject) -> list[Version]:
     """Return every version of every record of a subject, the newest first.
 
     One query a kind of record. Whatever points to another row is left out: identifiers say
-    nothing to a reader, and the list's slot is nobody's business.
+    nothing to a reader, and the list's slot is nobody's business. What a record that is new says
+    is left out too, but for the reason its author gave.
     """
-    versions = [*_told(Subject, {"pgh_obj_id": subject.pk})]
+    made = ProtocolVersion.objects.filter(trial=subject.trial_id)
+    under = dict(made.values_list("pk", "version"))
+    versions = [*_told(Subject, under, {"pgh_obj_id": subject.pk})]
     for model in RECORDS:
-        versions += _told(model, {"subject_id": subject.pk})
+        versions += _told(model, under, {"subject_id": subject.pk})
     return sorted(versions, key=lambda version: version.at, reverse=True)
 
 
-def _told(model: type[models.Model], which: dict[str, Any]) -> Iterator[Version]:
+def _told(
+    model: type[models.Model], under: dict[UUID, str], which: dict[str, Any]
+) -> Iterator[Version]:
     rows = history_model(model)._default_manager.filter(**which).order_by("pgh_obj_id", "pgh_id")
     before: dict[Any, Any] = {}
     row: Any
     for row in rows:
-        yield _version(model, row, before.get(row.pgh_obj_id))
+        yield _version(model, under, row, before.get(row.pgh_obj_id))
         before[row.pgh_obj_id] = row
 
 
-def _version(model: type[models.Model], row: Any, before: Any) -> Version:
+def _version(model: type[models.Model], under: dict[UUID, str], row: Any, before: Any) -> Version:
     said = row.pgh_context or {}
     changes = () if before is None else tuple(_changes(model, before, row))
     return Version(
@@ -104,8 +132,9 @@ def _version(model: type[models.Model], row: Any, before: Any) -> Version:
         actor=said.get("actor", ""),
         role=said.get("role", "").replace("_", " "),
         reason=said.get("reason", ""),
-        record=str(model._meta.verbose_name).capitalize(),
+        record=NAMES.get(model, str(model._meta.verbose_name).capitalize()),
         act={"insert": "recorded", "update": "changed", "delete": "deleted"}[row.pgh_label],
+        under=under[row.protocol_version_id] if before is None else "",
         changes=changes,
     )
 

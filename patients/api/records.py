@@ -16,6 +16,7 @@ from events.api.recording import recorded, valid
 from events.api.serializers import Shape
 from patients.api.revisions import revision_read
 from patients.models import Subject
+from patients.queries import with_version
 from trials.api.authentication import acting_user
 
 
@@ -35,7 +36,7 @@ class SubjectRecords(APIView):
 
     def rows(self, subject: Subject) -> QuerySet[Any]:
         order = (*(self.model._meta.ordering or ()), "recorded_at", "pk")
-        return self.model._default_manager.filter(subject=subject).order_by(*order)
+        return with_version(self.model._default_manager.filter(subject=subject).order_by(*order))
 
     def get(self, request: Request, subject_id: UUID) -> Response:
         """List the records, oldest first."""

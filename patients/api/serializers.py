@@ -26,6 +26,9 @@ class RecordOut(Shape):
     id = serializers.UUIDField()
     subject = serializers.UUIDField(source="subject_id")
     recorded_at = serializers.DateTimeField()
+    protocol_version = serializers.CharField(
+        source="protocol_version.version", help_text="The version the record was made under."
+    )
 
 
 class ReasonOut(Shape):
@@ -56,6 +59,9 @@ class SubjectOut(Shape):
         source="allocation.randomised_on", default=None, allow_null=True
     )
     recorded_at = serializers.DateTimeField()
+    protocol_version = serializers.CharField(
+        source="protocol_version.version", help_text="The version the subject was entered under."
+    )
 
 
 class ConsentIn(Shape):
@@ -112,6 +118,9 @@ class RandomisationOut(Shape):
     stratum = serializers.CharField()
     randomised_on = serializers.DateField()
     allocated_at = serializers.DateTimeField()
+    protocol_version = serializers.CharField(
+        source="protocol_version.version", help_text="The version the subject was randomised under."
+    )
 
 
 class ScreeningCorrectionIn(Shape):

@@ -29,6 +29,7 @@ from patients.models import (
     SubjectTransfer,
     Visit,
 )
+from patients.queries import with_version
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
 from patients.services.consent import record_consent, withdraw_consent
 from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
@@ -62,7 +63,8 @@ class Subjects(generics.ListAPIView[Subject]):
 
     def get_queryset(self) -> QuerySet[Subject]:
         visible = Subject.objects.visible_to(acting_user(self.request))
-        return visible.select_related("trial", "site", "allocation").order_by("number", "pk")
+        found = with_version(visible.select_related("trial", "site", "allocation"))
+        return found.order_by("number", "pk")
 
     def post(self, request: Request) -> HttpResponse:
         """Enter one person for screening; the site's next number is given."""
@@ -85,7 +87,7 @@ class OneSubject(generics.RetrieveAPIView[Subject]):
 
     def get_queryset(self) -> QuerySet[Subject]:
         visible = Subject.objects.visible_to(acting_user(self.request))
-        return visible.select_related("trial", "site", "allocation")
+        return with_version(visible.select_related("trial", "site", "allocation"))
 
 
 class Consents(SubjectRecords):
@@ -117,7 +119,7 @@ class Randomisations(SubjectRecords):
 
     def rows(self, subject: Subject) -> QuerySet[Any]:
         held = [subject.allocation_id] if subject.allocation_id else []
-        return Allocation.objects.filter(pk__in=held).order_by("allocated_at")
+        return with_version(Allocation.objects.filter(pk__in=held).order_by("allocated_at"))
 
 
 class ScreeningCorrections(SubjectRecords):

@@ -1,14 +1,18 @@
 """Every record is made under the version in force at its site on the day of the act."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from events.acting import as_system
 from patients.rules.partial_dates import PartialDate
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
 from patients.services.visits import record_contact
-from tests.factories import NOW, TODAY, Study, protocol_text
+from tests.factories import BEFORE, NOW, TODAY, Study, protocol_text
+from tests.interface import caller_for, noun
 from tests.marks import on_postgres
 from trials.errors import NoVersionInForce
 from trials.models import ProtocolVersion, SiteVersion
@@ -147,3 +151,73 @@ def test_a_new_subject_is_entered_and_randomised_under_the_version_of_its_site()
 
     assert subject.protocol_version.version == "1.1"
     assert subject.allocation.protocol_version.version == "1.1"
+
+
+# --- As it is told ----------------------------------------------------------------------------
+
+
+def told(answer):
+    return [row["protocol_version"] for row in answer.json()["results"]]
+
+
+def test_the_interface_answers_with_the_old_version_and_the_new_one():
+    study = Study(conduct="replay", kits=0)
+    subject, system = study.randomised(), caller_for(study.system)
+    amend(study, study.site, day=TODAY)
+    contacts, events = noun("contacts").path(subject), noun("adverse-events").path(subject)
+
+    answers = [system.post(contacts, {"contacted_on": str(day)}) for day in (BEFORE, TODAY)]
+    old = rash(study, subject, at=NOW, started_on=BEFORE)
+    corrected = system.post(
+        f"/adverse-events/{old.pk}/corrections", {"reason": "source", "grade": 1}, revision='"1"'
+    )
+    newcomer = study.randomised()
+
+    assert [answer.json()["protocol_version"] for answer in answers] == ["1.0", "1.1"]
+    assert told(system.get(contacts)) == ["1.0", "1.1"]
+    assert corrected.json()["protocol_version"] == "1.0"
+    assert told(system.get(events)) == ["1.0"]
+    assert told(system.get(noun("randomisations").path(subject))) == ["1.0"]
+    assert told(system.get(noun("randomisations").path(newcomer))) == ["1.1"]
+
+
+def test_the_interface_tells_under_which_version_a_subject_was_entered():
+    study = Study(kits=0)
+    old = study.enrolled()
+    amend(study, study.site, day=TODAY)
+    new, system = study.enrolled(), caller_for(study.system)
+
+    assert told(system.get("/subjects")) == ["1.0", "1.1"]
+    alone = [system.get(f"/subjects/{one.pk}").json() for one in (old, new)]
+    assert [one["protocol_version"] for one in alone] == ["1.0", "1.1"]
+
+
+def page_of(person, subject):
+    client = Client()
+    client.force_login(person)
+    text = client.get(reverse("admin:patients_subject_change", args=[subject.pk])).content.decode()
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+
+
+def test_the_subjects_page_tells_under_which_version_each_record_was_made(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path
+    study = Study(conduct="replay", kits=0)
+    subject = study.consented()
+    amend(study, study.site, day=TODAY)
+    for day in (BEFORE, TODAY):
+        record_contact(subject_id=subject.pk, contacted_on=day, by=study.system, at=NOW)
+        rash(study, subject, at=NOW, started_on=day)
+
+    page = page_of(study.people[Role.MONITOR], subject)
+
+    assert "Entered for screening under 1.0" in page
+    assert f"{BEFORE} Known to be alive under 1.0" in page
+    assert f"{TODAY} Known to be alive under 1.1" in page
+    assert f"{BEFORE} under 1.0" in page
+    assert f"{TODAY} under 1.1" in page
+    assert [
+        re.search(rf"{day} (?:going on|\S*) Rash .*? recovered\S* yes no (\S+)", page, re.I)[1]
+        for day in (BEFORE, TODAY)
+    ] == ["1.0", "1.1"]
+    assert re.findall(r"Contact recorded under (\S+)", page) == ["1.1", "1.0"]
+    assert re.findall(r"Subject recorded under (\S+)", page) == ["1.0"]

@@ -72,6 +72,7 @@ def test_a_record_is_made_announced_and_listed(study, noun):
     assert announced.count() == events + 1
     assert announced.last().actor == study.system.username
     assert announced.last().request_id == answer["X-Request-Id"]
+    assert {row["protocol_version"] for row in listed["results"]} == {"1.0"}
     made = answer.json()[0] if noun.name == "labs" else answer.json()
     assert made in listed["results"]
     assert listed["count"] == len(listed["results"]) == before + 1
