@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -14,14 +14,14 @@ from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
 from events.outcomes import Refused
-from patients.models import Subject
+from patients.queries import randomisation_log
 from reporting.api.views import file_of
 from reporting.documents.certificate import printable_certificate, rendered_certificate
 from reporting.services.randomisation import BURST_MINUTES, stratification_report
 from reporting.unblinded.verification import verify_randomisation
 from trials.admin_site import person, site
 from trials.api.access import trial_for
-from trials.models import Allocation, Site, Trial
+from trials.models import Allocation, Trial
 from trials.permissions import Permission
 
 
@@ -40,7 +40,10 @@ def _trial(request: HttpRequest, code: str, permission: Permission) -> Trial:
 
 @admin.register(Allocation, site=site)
 class AllocationAdmin(ReadOnlyAdmin):
-    """The randomisation log: who was randomised where and when, in which stratum. No arm."""
+    """The randomisation log: who was randomised where and when, in which stratum. No arm.
+
+    It shows the subjects who are at the reader's sites now, wherever they were randomised.
+    """
 
     read_permission = Permission.READ_RANDOMISATION
     list_display = (
@@ -49,17 +52,15 @@ class AllocationAdmin(ReadOnlyAdmin):
     list_display_links = ("number",)
     list_filter = ("stratum",)
     list_select_related = ("site", "allocated_by", "protocol_version__trial")
-    search_fields = ("number", "whose")
+    search_fields = ("number", "subject_number")
     ordering = ("-allocated_at", "pk")
     fields = (
-        "number", "site", "stratum", "levels", "inputs", "randomised_on", "allocated_at",
+        "number", "place", "stratum", "levels", "inputs", "randomised_on", "allocated_at",
         "allocated_by", "protocol_version", "algorithm",
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Allocation]:
-        sites = Site.objects.visible_to(person(request), Permission.READ_RANDOMISATION)
-        whose = Subject.objects.filter(allocation=OuterRef("pk")).values("number")
-        return Allocation.objects.filter(site__in=sites).annotate(whose=Subquery(whose))
+        return randomisation_log(person(request))
 
     list_before_template = "admin/vigil/randomisation_log_before.html"
 
@@ -113,11 +114,11 @@ class AllocationAdmin(ReadOnlyAdmin):
         answer["Cache-Control"] = "private, no-store"
         return answer
 
-    @display(description="Subject", ordering="whose", empty_value="elsewhere now")
-    def subject(self, row: Allocation) -> str | None:
-        found: str | None = row.whose  # type: ignore[attr-defined]
+    @display(description="Subject", ordering="subject_number")
+    def subject(self, row: Allocation) -> str:
+        found: str = row.subject_number  # type: ignore[attr-defined]
         return found
 
-    @display(description="Site", ordering="site__code")
+    @display(description="Randomised at", ordering="site__code")
     def place(self, row: Allocation) -> str:
         return row.site.code

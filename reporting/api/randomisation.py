@@ -3,16 +3,19 @@
 import dataclasses
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from events.api.serializers import Query
+from patients.api.serializers import RandomisationOut
+from patients.queries import randomisation_log
 from reporting.api.serializers import AsQuery
 from reporting.api.views import PROBLEMS, REFUSED, AnyAccept, as_parameter, asked, file_of
 from reporting.documents.certificate import CONTENT_TYPES, rendered_certificate
@@ -20,7 +23,38 @@ from reporting.services.randomisation import BURST_MINUTES, stratification_repor
 from reporting.unblinded.verification import verify_randomisation
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
+from trials.models import Allocation
 from trials.permissions import Permission
+
+
+class LoggedRandomisation(RandomisationOut):
+    """One line of the randomisation log. No arm is in it."""
+
+    subject = serializers.UUIDField(source="subject_id")
+    subject_number = serializers.CharField()
+    site = serializers.CharField(
+        source="site.code", help_text="Where the subject was randomised; it may have moved since."
+    )
+    levels = serializers.DictField(
+        child=serializers.CharField(), help_text="The level of each factor of randomisation."
+    )
+
+
+@extend_schema_view(get=extend_schema(responses={200: LoggedRandomisation(many=True), **PROBLEMS}))
+class RandomisationLog(generics.ListAPIView[Allocation]):
+    """Who was randomised where, when and in which stratum, oldest first.
+
+    For those who may read it, the subjects who are at their sites now.
+    """
+
+    serializer_class = LoggedRandomisation
+    filter_backends = ()
+    queryset = Allocation.objects.none()
+
+    def get_queryset(self) -> QuerySet[Allocation]:
+        by, code = acting_user(self.request), self.kwargs["code"]
+        trial = trial_for(by, code, Permission.READ_RANDOMISATION)
+        return randomisation_log(by).filter(site__trial=trial).order_by("allocated_at", "pk")
 
 
 class VerificationQuery(AsQuery, Query):

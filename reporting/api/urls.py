@@ -8,7 +8,11 @@ from reporting.api.amendments import (
     ProtocolVersions,
 )
 from reporting.api.contingency import ContingencyPasswords, ContingencySheets
-from reporting.api.randomisation import RandomisationVerification, StratificationReport
+from reporting.api.randomisation import (
+    RandomisationLog,
+    RandomisationVerification,
+    StratificationReport,
+)
 from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, TrialAccrual
 
 
@@ -28,6 +32,7 @@ urlpatterns = [
         OneSafetySummary.as_view(),
         name="safety-summary",
     ),
+    path("trials/<slug:code>/randomisations", RandomisationLog.as_view(), name="randomisation-log"),
     path(
         "trials/<slug:code>/randomisation-verification",
         RandomisationVerification.as_view(),

@@ -154,7 +154,10 @@ def test_json_in_utf8_is_read(system, event_path, content_type):
 
 
 def test_nothing_is_edited_or_removed(system, event_path):
-    paths = (event_path, "/subjects", "/trials", "/kit-supplies", "/events")
+    paths = (
+        event_path, "/subjects", "/trials", "/kit-supplies", "/events", "/permissions",
+        "/trials/CLLM1/randomisations",
+    )  # fmt: skip
     before = contents()
 
     answers = [
@@ -170,7 +173,10 @@ def test_nothing_is_edited_or_removed(system, event_path):
 
 
 def test_every_address_says_what_it_takes(system, event_path):
-    paths = (event_path, "/subjects", "/trials", "/kits", "/kit-supplies", "/events?trial=CLLM1")
+    paths = (
+        event_path, "/subjects", "/trials", "/kits", "/kit-supplies", "/events?trial=CLLM1",
+        "/permissions",
+    )  # fmt: skip
 
     answers = [system.client.options(f"/api/v1{p}", headers=system.headers) for p in paths]
 
@@ -194,7 +200,13 @@ def test_an_odd_query_is_no_fault_of_ours(study, system):
     answers = [
         caller.client.get(f"/api/v1{path}", QUERY_STRING=query, headers=caller.headers)
         for query in ODD
-        for caller, path in ((system, "/subjects"), (system, "/kits"), (monitor, "/events"))
+        for caller, path in (
+            (system, "/subjects"),
+            (system, "/kits"),
+            (monitor, "/events"),
+            (monitor, "/trials/CLLM1/randomisations"),
+            (system, "/permissions"),
+        )
     ]
     feed = [
         monitor.get(f"/events?trial=CLLM1&after={after}")

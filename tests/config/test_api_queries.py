@@ -88,6 +88,17 @@ def test_lists_of_subjects_and_kits_cost_the_same_at_any_length(study, system):
     assert statements(lambda: system.get("/kits")) == kits <= MOST_TO_READ
 
 
+def test_the_randomisation_log_costs_the_same_at_any_length(study):
+    monitor, log = caller_for(study.people[Role.MONITOR]), "/trials/CLLM1/randomisations"
+    study.randomised()
+    one = statements(lambda: monitor.get(log))
+    for _ in range(MANY):
+        study.randomised()
+
+    assert monitor.get(log).json()["count"] == MANY + 1
+    assert statements(lambda: monitor.get(log)) == one <= MOST_TO_READ
+
+
 PEOPLE = ("/people", "/roles", "/trainings", "/log-ins", "/access-reviews", "/trials/CLLM1/access")
 
 

@@ -50,6 +50,19 @@ def study(settings, tmp_path):
     return made
 
 
+LOG = "admin:trials_allocation_changelist"
+LOG_OF_THE_INTERFACE = "/trials/CLLM1/randomisations"
+
+
+def log_of(person):
+    """Return the numbers in the randomisation log, of the interface and of the page."""
+    client = Client()
+    client.force_login(person)
+    rows = client.get(reverse(LOG)).context["cl"].result_list
+    lines = caller_for(person).get(LOG_OF_THE_INTERFACE).json()["results"]
+    return [line["subject_number"] for line in lines], sorted(row.subject_number for row in rows)
+
+
 def move(study, subject, *, by=None, **changed):
     fields = {
         "to_site": "DE-02",
@@ -155,6 +168,65 @@ def test_the_pages_follow_the_subject_with_its_history(study):
     assert "moved to another city" in answers[1].content.decode()
     assert study.system.username in answers[1].content.decode()
     assert [subject.number in one.content.decode() for one in lists] == [False, True]
+
+
+@pytest.mark.parametrize("role", [Role.MONITOR, Role.DATA_MANAGER])
+def test_the_randomisation_log_follows_the_subject(study, role):
+    subject = study.randomised()
+    stays = study.randomised()
+    old, new = (
+        study.person(role, site=site, name=f"{role.value}-{site.code}")
+        for site in (study.site, study.there)
+    )
+    readers = (old, new, study.people[role])
+    before = [log_of(reader) for reader in readers]
+
+    move(study, subject)
+
+    here, gone, everywhere = [stays.number], [subject.number], [subject.number, stays.number]
+    assert before == [(everywhere, everywhere), ([], []), (everywhere, everywhere)]
+    assert [log_of(reader) for reader in readers] == [
+        (here, here), (gone, gone), (everywhere, everywhere),
+    ]  # fmt: skip
+
+
+def test_the_randomisation_log_says_where_a_subject_was_randomised(study):
+    subject = study.randomised()
+    move(study, subject)
+    monitor = study.person(Role.MONITOR, site=study.there, name="monitor-there")
+    client = Client()
+    client.force_login(monitor)
+
+    page = client.get(reverse(LOG))
+    line = client.get(reverse("admin:trials_allocation_change", args=[subject.allocation_id]))
+    answer = caller_for(monitor).get(LOG_OF_THE_INTERFACE).json()
+
+    assert "Randomised at" in page.content.decode()
+    assert "elsewhere now" not in page.content.decode()
+    assert ">DE-01<" in page.content.decode()
+    assert (line.status_code, "Randomised at" in line.content.decode()) == (200, True)
+    assert answer["results"] == [
+        {
+            "randomisation_number": subject.allocation.number,
+            "stratum": "H",
+            "randomised_on": TODAY.isoformat(),
+            "allocated_at": "2026-03-10T12:00:00Z",
+            "protocol_version": "1.0",
+            "subject": str(subject.pk),
+            "subject_number": "DE-01-0001",
+            "site": "DE-01",
+            "levels": subject.allocation.levels,
+        }
+    ]
+
+
+@pytest.mark.parametrize("role", [Role.COORDINATOR, Role.SPONSOR_ADMINISTRATOR])
+def test_the_randomisation_log_is_for_those_who_may_read_it(study, role):
+    study.randomised()
+    caller = caller_for(study.people[role])
+
+    assert caller.get(LOG_OF_THE_INTERFACE).status_code == 403
+    assert caller.get("/trials/CLLM2/randomisations").status_code == 404
 
 
 def test_a_record_is_made_at_the_new_site_and_refused_at_the_old_one(study):

@@ -182,7 +182,8 @@ def test_nobody_who_enrols_sees_block_sizes_list_lengths_or_counts_by_arm(study)
     addresses = [
         "/randomisation-lists", "/trials", "/sites", "/trials/CLLM1/accrual",
         "/trials/CLLM1/protocol-versions", "/trials/CLLM1/mis-stratification",
-        "/trials/CLLM1/randomisation-verification", "/events?trial=CLLM1",
+        "/trials/CLLM1/randomisation-verification", "/trials/CLLM1/randomisations",
+        "/permissions", "/events?trial=CLLM1",
         f"/subjects/{subject.pk}", f"/subjects/{subject.pk}/randomisations",
         f"/randomisation-lists/{study.list.pk}/dry-run",
     ]  # fmt: skip
