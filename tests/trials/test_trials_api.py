@@ -4,11 +4,11 @@ import pytest
 
 from events.tasks import drain
 from tests.factories import Study
-from tests.interface import LIST, caller_for, reasons_of
+from tests.interface import LIST, Caller, caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.postgres import contents
 from trials.models import Trial
-from trials.permissions import Role
+from trials.permissions import Permission, Role, allows
 
 
 pytestmark = on_postgres
@@ -31,6 +31,32 @@ def test_everybody_sees_the_trials_of_their_roles_and_the_sites_they_may_read(st
     assert [trial["code"] for trial in trials["results"]] == ["CLLM1"]
     assert sites == ["DE-01"]
     assert everywhere == ["DE-01", "DE-02"]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_everybody_who_is_logged_in_reads_who_may_do_what(study, role):
+    answer = caller_for(study.people[role]).get("/permissions").json()
+
+    told = {one["permission"]: one["roles"] for one in answer["permissions"]}
+    assert told == {
+        permission.value: [role.value for role in Role if allows(role, permission)]
+        for permission in Permission
+    }
+    assert [one["role"] for one in answer["roles"]] == [one.value for one in Role]
+
+
+def test_the_table_says_where_a_role_is_given_and_is_for_nobody_else(study):
+    roles = caller_for(study.coordinator).get("/permissions").json()["roles"]
+
+    found = {one["role"]: (one["at_one_site"], one["in_whole_trial"]) for one in roles}
+    assert found["coordinator"] == (True, False)
+    assert found["monitor"] == (True, True)
+    assert found["auditor"] == (True, True)
+    assert found["medical_monitor"] == (False, True)
+    assert {tuple(sorted(one)) for one in roles} == {
+        ("at_one_site", "in_whole_trial", "label", "role")
+    }
+    assert Caller().get("/permissions").status_code == 401
 
 
 PUBLISHED = {

@@ -1,5 +1,6 @@
 """People: the delegation log, trainings, leavers, and who answers the telephone."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from events.api.serializers import Instant, Shape
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
 from trials.models import Leaver, OnCall, RoleAssignment, Site, Training, Trial, User
-from trials.permissions import Permission, Role
+from trials.permissions import GROUPS, TABLE, Permission, Role, kind_of
 from trials.services.on_call import cancel_duty, enter_duty, on_call
 from trials.services.people import (
     deactivate_person,
@@ -31,6 +32,26 @@ from trials.services.people import (
 
 NAME = 150
 TEXT = 2000
+
+
+class RoleKindOut(Shape):
+    role = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of that name
+    at_one_site = serializers.BooleanField(source="at_site", help_text="can be given at one site")
+    in_whole_trial = serializers.BooleanField(
+        source="for_trial", help_text="can be given in the whole trial"
+    )
+
+
+class PermissionOut(Shape):
+    permission = serializers.CharField()
+    about = serializers.CharField(help_text="the group it is printed in")
+    roles = serializers.ListField(child=serializers.CharField(), help_text="who may do it")
+
+
+class PermissionsOut(Shape):
+    roles = RoleKindOut(many=True)
+    permissions = PermissionOut(many=True)
 
 
 class TrainingIn(Shape):
@@ -114,6 +135,25 @@ class DutyOut(Shape):
     ends_at = serializers.DateTimeField()
     cancelled_at = serializers.DateTimeField(allow_null=True)
     cancel_reason = serializers.CharField()
+
+
+class Permissions(APIView):
+    """Who may do what: the table the system goes by, for everybody who is logged in."""
+
+    @extend_schema(responses=PermissionsOut)
+    def get(self, request: Request) -> Response:
+        """Return every role with where it is given, and every permission with who holds it."""
+        roles = [{"role": role.value, **asdict(kind_of(role))} for role in Role]
+        permissions = [
+            {
+                "permission": permission.value,
+                "about": title,
+                "roles": [role.value for role in Role if permission in TABLE[role]],
+            }
+            for title, group in GROUPS.items()
+            for permission in group
+        ]
+        return Response(PermissionsOut({"roles": roles, "permissions": permissions}).data)
 
 
 class Trainings(generics.ListAPIView[Training]):

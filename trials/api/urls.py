@@ -34,6 +34,7 @@ urlpatterns = [
     path("site-activations", sites.SiteActivations.as_view(), name="site-activations"),
     path("site-holds", sites.SiteHolds.as_view(), name="site-holds"),
     path("site-resumptions", sites.SiteResumptions.as_view(), name="site-resumptions"),
+    path("permissions", people.Permissions.as_view(), name="permissions"),
     path("trainings", people.Trainings.as_view(), name="trainings"),
     path("roles", people.Roles.as_view(), name="roles"),
     path("roles/<uuid:role_id>/ends", people.RoleEnds.as_view(), name="role-ends"),
