@@ -164,9 +164,9 @@ class Reader:
         self.browser = browser(person)
         self.pages: dict[str, str] = {}
 
-    def get(self, path: str) -> str:
+    def get(self, path: str, *, kept_as: str = "") -> str:
         client = self.program if path.startswith("/api/") else self.browser
-        return self._kept(path, client.get(path))
+        return self._kept(kept_as or path, client.get(path))
 
     def get_whole(self, path: str) -> None:
         """Get an address, and the rest of it if it comes in pages."""

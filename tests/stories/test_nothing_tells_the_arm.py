@@ -8,7 +8,7 @@ found.
 
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,11 +16,13 @@ from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 import structlog
 from django.db import connections, transaction
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 
 import reporting.admin
@@ -44,6 +46,7 @@ from tests.stories.fetching import (
     routes_of_the_interface,
 )
 from tests.stories.leaks import Verdict, judge
+from trials.admin_site import site
 from trials.models import Trial, User
 from trials.permissions import Role
 
@@ -170,10 +173,32 @@ def fetched_by(conducted: Conducted, person: User) -> dict[str, str]:
         reader.read_lists()
     for route in [*(r for r in routes if SUBJECT in r), *([] if person.is_machine else [PAGE])]:
         _ask_of_each(conducted, reader, route, reader.get)
+    if conducted.blind_broken and person in _readers_of_records(conducted):
+        _open_records(conducted, reader)
     for name, body, called in REFUSED:
         route = f"/api/v1/subjects/{SUBJECT}/{name}"
         _ask_of_each(conducted, reader, route, partial(_refused, reader, body, called), called)
     return reader.pages
+
+
+RECORDS = [m for m in site._registry if "subject" in {f.name for f in m._meta.concrete_fields}]
+
+
+def _readers_of_records(conducted: Conducted) -> list[User]:
+    """Return one who reads every site and one at a site: each page shows both the same."""
+    return [conducted.study.people[role] for role in (Role.DATA_MANAGER, Role.COORDINATOR)]
+
+
+def _open_records(conducted: Conducted, reader: Reader) -> None:
+    """Open the page of every record that has one, kept under the subject it is about."""
+    for model in RECORDS:
+        page = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
+        placed: Counter[UUID] = Counter()
+        for row in model._default_manager.filter(subject__in=conducted.others).order_by("pk"):
+            place, placed[row.subject_id] = placed[row.subject_id], placed[row.subject_id] + 1
+            name = f"/admin/patients/subject/{row.subject_id}/{model._meta.model_name} {place}"
+            if not reader.get(reverse(page, args=[row.pk]), kept_as=name).startswith("200"):
+                break
 
 
 def _refused(reader: Reader, body: Mapping[str, Any], called: str, path: str) -> str:
@@ -389,6 +414,16 @@ def _told_at(conducted: Conducted, person: User, routes: Sequence[str]) -> Verdi
         else:
             reader.get_whole(route)
     return _verdict(conducted, reader.pages)
+
+
+def test_a_leak_on_the_page_of_one_record_is_found(conducted):
+    reader = Reader(conducted.study.people[Role.DATA_MANAGER], conducted.log)
+
+    with planted(PLANTED["a range of kit numbers"]):
+        _open_records(conducted, reader)
+
+    assert len(reader.pages) > 3 * SUBJECTS
+    assert _verdict(conducted, reader.pages).tells
 
 
 def test_a_leak_in_an_error_is_found(conducted, monkeypatch):
