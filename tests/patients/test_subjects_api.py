@@ -115,5 +115,5 @@ def test_randomising_is_refused_before_screening_and_a_second_time(study, system
     assert ("", "not_screened") in reasons_of(early)
     assert ("", "already_randomised") in reasons_of(second)
     assert set(first.json()) == {
-        "randomisation_number", "stratum", "randomised_on", "allocated_at",
+        "randomisation_number", "stratum", "randomised_on", "allocated_at", "protocol_version",
     }  # fmt: skip
