@@ -6,10 +6,7 @@ indexes and without triggers: no log-in, no validation, no gate, no history, no 
 """
 
 import statistics
-import threading
-import time
 import uuid
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,6 +15,7 @@ import psycopg
 from django.conf import settings
 from django.utils import timezone
 
+from bench.clients import rate
 from config.demo import site, study
 from config.demo.client import Client
 from config.demo.plan import plan_for
@@ -100,7 +98,7 @@ def _over_http(client: Client, subjects: list[Subject]) -> float:
         for _ in range(ROWS // CLIENTS):
             client.post(path, BODY, key=str(uuid.uuid4()))
 
-    return _rate(work)
+    return rate(work, clients=CLIENTS, rows=ROWS)
 
 
 def _bare(subject: Subject) -> float:
@@ -133,25 +131,4 @@ def _bare(subject: Subject) -> float:
                 )  # fmt: skip
                 connection.commit()
 
-    return _rate(work)
-
-
-def _rate(work: Callable[[int], None]) -> float:
-    """Return rows a second with all clients at work at once. Any failure stops the benchmark."""
-    failures: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as failure:  # noqa: BLE001, RUF100 - told below, by the main thread
-            failures.append(failure)
-
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(CLIENTS)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return ROWS / (time.perf_counter() - began)
+    return rate(work, clients=CLIENTS, rows=ROWS)

@@ -7,10 +7,7 @@ one row. Afterwards every slot is counted: none may be skipped, none given twice
 """
 
 import statistics
-import threading
-import time
 import uuid
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from bench.adverse_events import prepare
+from bench.clients import rate
 from config.demo import site
 from config.demo.client import Client
 from config.processes import ProcessGroup
@@ -117,7 +115,7 @@ def _over_http(client: Client, subjects: list[Subject]) -> float:
         for subject in subjects[number::CLIENTS]:
             client.post(f"/subjects/{subject.pk}/randomisations", BODY, key=str(uuid.uuid4()))
 
-    return _rate(work)
+    return rate(work, clients=CLIENTS, rows=ROWS)
 
 
 def _link() -> dict[str, Any]:
@@ -161,7 +159,7 @@ def _bare(turn: int) -> float:
                 )
                 connection.commit()
 
-    return _rate(work)
+    return rate(work, clients=CLIENTS, rows=ROWS)
 
 
 def _counted() -> tuple[int, int, int]:
@@ -176,24 +174,3 @@ def _counted() -> tuple[int, int, int]:
         last[list_id, stratum] = max(last.get((list_id, stratum), 0), position)
     different = len(set(rows))
     return len(rows), sum(last.values()) - different, len(rows) - different
-
-
-def _rate(work: Callable[[int], None]) -> float:
-    """Return allocations a second with all clients at once. Any failure stops the benchmark."""
-    failures: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as failure:  # noqa: BLE001, RUF100 - told below, by the main thread
-            failures.append(failure)
-
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(CLIENTS)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return ROWS / (time.perf_counter() - began)

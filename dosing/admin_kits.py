@@ -1,6 +1,5 @@
 """Kit numbers for the labels, and kits that arrived: the unblinded supplier's page."""
 
-import csv
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,16 +22,17 @@ from dosing.models import KitNumberDraw
 from dosing.services.dispensing import supply_kits
 from dosing.services.kit_numbers import MOST_NUMBERS, dealt, draw_kit_numbers
 from trials.admin.acting import ActingAdmin
-from trials.admin_forms import ServiceForm, form_page, send
+from trials.admin.files import csv_file
+from trials.admin_forms import ServiceForm, TrialForm, form_page, send
 from trials.admin_site import person, site
-from trials.models import Site, Trial
+from trials.models import Site
 from trials.permissions import Permission
 
 
 LINE = ("number", "dose_mg", "arm", "expires_on")
 
 
-class DrawForm(ServiceForm):
+class DrawForm(TrialForm):
     title, icon, submit = "Draw kit numbers", "pin", "Draw"
     permission = Permission.SUPPLY_KITS
     service = staticmethod(draw_kit_numbers)
@@ -42,21 +42,9 @@ class DrawForm(ServiceForm):
         "None was given out before. Nine digits, the last one a check digit."
     )
 
-    trial = forms.ModelChoiceField(Trial.objects.none())
     count = forms.IntegerField(
         min_value=1, max_value=MOST_NUMBERS, label="How many", help_text=f"1 to {MOST_NUMBERS:,}"
     )
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        field: Any = self.fields["trial"]
-        field.queryset = Trial.objects.with_permission(self.by, self.permission).order_by("code")
-        field.initial = field.queryset.first()
-
-    def arguments(self) -> dict[str, Any]:
-        found = super().arguments()
-        trial = found.pop("trial")
-        return {**found, "trial_id": trial.pk}
 
     def act(self, *, at: datetime) -> KitNumberDraw:
         return draw_kit_numbers(by=self.by, at=at, **self.arguments())
@@ -158,13 +146,7 @@ class KitNumberDrawAdmin(ActingAdmin):
         draw = KitNumberDraw.objects.visible_to(person(request)).filter(pk=draw_id).first()
         if draw is None:
             raise Http404
-        answer = HttpResponse(content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = 'attachment; filename="kit-numbers.csv"'
-        answer["Cache-Control"] = "private, no-store"
-        rows = csv.writer(answer)
-        rows.writerow(["number"])
-        rows.writerows([number] for number in dealt(draw))
-        return answer
+        return csv_file("kit-numbers", ["number"], ([number] for number in dealt(draw)))
 
     @display(description="Numbers", ordering="drawn")
     def how_many(self, row: Any) -> int:

@@ -53,6 +53,13 @@ class ReadOnlyAdmin(ModelAdmin):
         """
         return lookup.partition("__")[0] in {_asked(each) for each in self.get_list_filter(request)}
 
+    def row_or_404(self, request: HttpRequest, object_id: str) -> Any:
+        """Return the row of a page. Raises ``Http404`` for one the user does not see."""
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        return row
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})

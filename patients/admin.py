@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -103,9 +103,7 @@ class CorrectableAdmin(RecordAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
+        row = self.row_or_404(request, object_id)
         subject = Subject.objects.select_related("site", "trial").get(pk=row.subject_id)
         if not may_at(request.user, Permission.CORRECT_CLINICAL, subject.site):  # type: ignore[arg-type]
             if request.method == "POST":

@@ -3,7 +3,6 @@
 It is kept by the sealed schema's own functions; whoever stands in it cannot change it.
 """
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -23,7 +22,7 @@ from events.models import OutboxEvent
 from events.reading import reading_as_system
 from patients.models import Unblinding
 from reporting.admin_contingency import contingency_page, passwords_page, sheets_page
-from trials.admin.people import plain
+from trials.admin.files import csv_file
 from trials.admin_site import site
 from trials.events import BlindOpened
 from trials.models import RefusedLook, SealedAccess
@@ -54,6 +53,7 @@ BROKE_OFF = "Nothing: it broke off before"
 
 REFUSED_BECAUSE: dict[str, str] = {
     "agreed_already": "Somebody had agreed already",
+    "gave_the_role": "The second person had given the first their role",
     "identity_not_confirmed": "Password or code was not right",
     "look_refused": "The database found no role, no site or no second person for it",
     "nobody_randomised": "Nobody is randomised there",
@@ -187,13 +187,7 @@ class LogAdmin(ReadOnlyAdmin):
             rows = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters as wrong:
             raise Http404 from wrong
-        answer = HttpResponse(content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = f'attachment; filename="{self.csv_name}.csv"'
-        answer["Cache-Control"] = "private, no-store"
-        writer = csv.writer(answer)
-        writer.writerow(self.columns)
-        writer.writerows([plain(str(value)) for value in line] for line in self.lines(rows))
-        return answer
+        return csv_file(self.csv_name, self.columns, self.lines(rows))
 
     def lines(self, rows: Any) -> Iterator[Sequence[Any]]:
         raise NotImplementedError

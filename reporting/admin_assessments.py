@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -110,9 +110,7 @@ class UnblindingAdmin(RecordAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show one unblinding and, to whoever may judge it, the form of an assessment."""
-        row = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
+        row = self.row_or_404(request, object_id)
         by = person(request)
         judges = may_at(by, Permission.CONFIRM_UNBLINDING, row.subject.site)
         if request.method not in {"GET", "HEAD"} and not judges:

@@ -20,7 +20,7 @@ from dosing.services.sites import close_site
 from patients.models import Subject
 from trials.admin.acting import ActingAdmin, RowForm
 from trials.admin.people import state_of
-from trials.admin_forms import DayField, ServiceForm, form_page, send
+from trials.admin_forms import DayField, TrialForm, form_page, send
 from trials.admin_site import may_at, person, site
 from trials.models import (
     RoleAssignment,
@@ -28,7 +28,6 @@ from trials.models import (
     SiteApproval,
     SiteStatusChange,
     SiteVersion,
-    Trial,
     User,
 )
 from trials.permissions import Permission
@@ -37,7 +36,7 @@ from trials.services.setup import add_site
 from trials.services.sites import activate_site, hold_site, resume_site
 
 
-class SiteForm(ServiceForm):
+class SiteForm(TrialForm):
     title, icon, submit = "New site", "add_home", "Add planned site"
     permission = Permission.MANAGE_TRIAL
     service = staticmethod(add_site)
@@ -50,22 +49,10 @@ class SiteForm(ServiceForm):
     }
     note = "It recruits once it is activated: approved, with a trained investigator."
 
-    trial = forms.ModelChoiceField(Trial.objects.none())
     code = forms.CharField(max_length=10, help_text="Subjects' numbers begin with it: DE-01")
     name = forms.CharField(max_length=200)
     country = forms.CharField(max_length=2, help_text="Two letters, as in the protocol: DE")
     time_zone = forms.CharField(max_length=40, help_text="As in Europe/Berlin")
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        trials = Trial.objects.with_permission(self.by, Permission.MANAGE_TRIAL).order_by("code")
-        field: Any = self.fields["trial"]
-        field.queryset, field.initial = trials, trials.first()
-
-    def arguments(self) -> dict[str, Any]:
-        found = super().arguments()
-        trial = found.pop("trial")
-        return {**found, "trial_id": trial.pk}
 
 
 class StepForm(RowForm):

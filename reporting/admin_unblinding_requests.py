@@ -24,10 +24,10 @@ from patients.models import AdverseEvent, Subject
 from patients.services.unblinding import open_safety_look
 from reporting.admin_unblinding import Opened, ProofForm, download, kept_nowhere, shown_page
 from trials.admin.acting import ActingAdmin, RowForm
-from trials.admin_forms import ServiceForm, form_page, send
+from trials.admin_forms import TrialForm, form_page, send
 from trials.admin_site import person, site
 from trials.errors import ShownAlready
-from trials.models import SealedAccess, Trial, UnblindingRequest, User
+from trials.models import SealedAccess, UnblindingRequest, User
 from trials.permissions import Permission
 from trials.services.unblinding_requests import (
     ASKS,
@@ -55,7 +55,7 @@ WORDS = {
 }
 
 
-class TrialRequestForm(ServiceForm):
+class TrialRequestForm(TrialForm):
     title, icon, submit = "Unblinding of the trial: request", "group_add", "Ask a second person"
     permission = Permission.UNBLIND_TRIAL
     service = staticmethod(request_trial_unblinding)
@@ -65,7 +65,6 @@ class TrialRequestForm(ServiceForm):
         "then you download the list of arms. The request lapses if nobody agrees in time."
     )
 
-    trial = forms.ModelChoiceField(Trial.objects.none())
     reason = forms.CharField(
         max_length=2000, label="Why the arms are needed", widget=forms.Textarea(attrs={"rows": 3})
     )
@@ -73,17 +72,6 @@ class TrialRequestForm(ServiceForm):
         required=False, max_length=2000, label="Why it cannot wait, while sites still recruit",
         widget=forms.Textarea(attrs={"rows": 2}),
     )  # fmt: skip
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        field: Any = self.fields["trial"]
-        field.queryset = Trial.objects.with_permission(self.by, self.permission).order_by("code")
-        field.initial = field.queryset.first()
-
-    def arguments(self) -> dict[str, Any]:
-        found = super().arguments()
-        trial = found.pop("trial")
-        return {**found, "trial_id": trial.pk}
 
 
 class RequestForm(RowForm, ProofForm):
@@ -235,9 +223,7 @@ class UnblindingRequestAdmin(ActingAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
+        row = self.row_or_404(request, object_id)
         if request.method not in {"GET", "HEAD"}:
             raise PermissionDenied
         return self._page(request, row)

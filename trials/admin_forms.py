@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from events.admin import ReadOnlyAdmin
 from events.idempotency import KeyReused, fingerprint, once
 from events.outcomes import Reason, Refused, StaleRecord
-from trials.models import User
+from trials.models import Trial, User
 from trials.permissions import Permission
 
 
@@ -66,6 +66,23 @@ class ServiceForm(forms.Form):
             name = self.field_of.get(reason.code, reason.detail.split(" ", 1)[0])
             if name in self.fields:
                 self.add_error(name, forms.ValidationError(reason.detail, code=reason.code))
+
+
+class TrialForm(ServiceForm):
+    """A form whose service wants the id of a trial where the person has its permission."""
+
+    trial = forms.ModelChoiceField(Trial.objects.none())
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        field: Any = self.fields["trial"]
+        field.queryset = Trial.objects.with_permission(self.by, self.permission).order_by("code")
+        field.initial = field.queryset.first()
+
+    def arguments(self) -> dict[str, Any]:
+        found = super().arguments()
+        trial = found.pop("trial")
+        return {**found, "trial_id": trial.pk}
 
 
 def _ask(field: forms.Field) -> None:

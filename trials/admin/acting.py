@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -50,9 +50,7 @@ class ActingAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
+        row = self.row_or_404(request, object_id)
         if self.row_form is None or not self.can_act(request, row):
             if request.method not in {"GET", "HEAD"}:
                 raise PermissionDenied

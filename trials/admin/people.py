@@ -1,6 +1,5 @@
 """Who may do what, where, from when until when: the delegation log, trainings and leavers."""
 
-import csv
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from trials.admin.acting import ActingAdmin, RowForm
+from trials.admin.files import csv_file
 from trials.admin_forms import DayField, ServiceForm
 from trials.admin_site import may_at, person, site
 from trials.models import Leaver, RoleAssignment, Site, Training, Trial
@@ -247,14 +247,8 @@ class RoleAssignmentAdmin(ActingAdmin):
 
     def csv_view(self, request: HttpRequest, site_id: Any) -> HttpResponse:
         place, rows = self._log(request, site_id)
-        answer = HttpResponse(content_type="text/csv; charset=utf-8")
-        name = f"delegation-log-{place.trial.code}-{place.code}.csv"
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        answer["Cache-Control"] = "private, no-store"
-        writer = csv.writer(answer)
-        writer.writerow(LOG_COLUMNS)
-        writer.writerows(_csv_line(line) for line in rows)
-        return answer
+        name = f"delegation-log-{place.trial.code}-{place.code}"
+        return csv_file(name, LOG_COLUMNS, (_csv_line(line) for line in rows))
 
     def _log(self, request: HttpRequest, site_id: Any) -> tuple[Site, list[dict[str, Any]]]:
         if not self.has_view_permission(request):
@@ -288,27 +282,19 @@ LOG_COLUMNS = (
 def _csv_line(line: dict[str, Any]) -> list[Any]:
     row: RoleAssignment = line["row"]
     return [
-        plain(str(value))
-        for value in (
-            row.user.username,
-            row.user.get_full_name(),
-            Role(row.role).label,
-            _instant(row.starts_at),
-            _instant(row.ends_at),
-            line["state"],
-            row.given_by or "",
-            _instant(row.given_at),
-            row.ended_by or "",
-            _instant(row.ended_at),
-            row.end_reason,
-            "; ".join(str(training) for training in line["trainings"]),
-        )
+        row.user.username,
+        row.user.get_full_name(),
+        Role(row.role).label,
+        _instant(row.starts_at),
+        _instant(row.ends_at),
+        line["state"],
+        row.given_by or "",
+        _instant(row.given_at),
+        row.ended_by or "",
+        _instant(row.ended_at),
+        row.end_reason,
+        "; ".join(str(training) for training in line["trainings"]),
     ]
-
-
-def plain(text: str) -> str:
-    """Return text that a spreadsheet shows and does not reckon."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 def _instant(at: datetime | None) -> str:

@@ -16,9 +16,9 @@ from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
 from events.outcomes import Refused
-from trials.admin_forms import ServiceForm, form_page, send
+from trials.admin_forms import ServiceForm, TrialForm, form_page, send
 from trials.admin_site import person, site
-from trials.models import RandomisationList, Trial
+from trials.models import RandomisationList
 from trials.permissions import Permission
 from trials.rules.dry_run import DryRun
 from trials.services.lists import (
@@ -36,21 +36,14 @@ State = RandomisationList.State
 MOST_LINES = 10_000
 
 
-class NewListForm(ServiceForm):
-    """What generating and loading have in common: for which trial, and why."""
+class NewListForm(TrialForm):
+    """What generating and loading have in common. For which trial is chosen, never preset."""
 
     permission = Permission.LOAD_LIST
-    trial = forms.ModelChoiceField(Trial.objects.none())
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        mine = Trial.objects.with_permission(self.by, Permission.LOAD_LIST)
-        self.fields["trial"].queryset = mine  # type: ignore[attr-defined]
-
-    def arguments(self) -> dict[str, Any]:
-        found = super().arguments()
-        trial = found.pop("trial")
-        return {**found, "trial_id": trial.pk}
+        self.fields["trial"].initial = None
 
 
 class GenerateForm(NewListForm):

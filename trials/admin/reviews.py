@@ -1,6 +1,5 @@
 """Reviews of who has access."""
 
-import csv
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
-from trials.admin.people import plain
+from trials.admin.files import csv_file
 from trials.admin_forms import ServiceForm, send
 from trials.admin_site import person, site
 from trials.models import AccessReview, Trial
@@ -71,9 +70,7 @@ class AccessReviewAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        if row is None or not self.has_view_permission(request, row):
-            raise Http404
+        row = self.row_or_404(request, object_id)
         if request.method not in {"GET", "HEAD"}:
             raise PermissionDenied
         return self._page(request, row.trial, content=row.content, signed=row)
@@ -96,15 +93,12 @@ class AccessReviewAdmin(ReadOnlyAdmin):
 
     def csv_view(self, request: HttpRequest, code: str) -> HttpResponse:
         trial = _trial(request, code)
-        answer = HttpResponse(content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = f'attachment; filename="access-{trial.code}.csv"'
-        answer["Cache-Control"] = "private, no-store"
-        writer = csv.writer(answer)
-        writer.writerow(REVIEW_COLUMNS)
-        for line in access_of(trial, at=timezone.now()).content:
-            for role in line["roles"]:
-                writer.writerow([plain(str(value or "")) for value in _csv_line(line, role)])
-        return answer
+        lines = (
+            [value or "" for value in _csv_line(line, role)]
+            for line in access_of(trial, at=timezone.now()).content
+            for role in line["roles"]
+        )
+        return csv_file(f"access-{trial.code}", REVIEW_COLUMNS, lines)
 
     def _page(self, request: HttpRequest, trial: Trial, **context: Any) -> HttpResponse:
         content: list[dict[str, Any]] = context["content"]

@@ -19,7 +19,7 @@ from trials.models import (
     UnblindingRequest,
     User,
 )
-from trials.permissions import Permission, Role, authorise
+from trials.permissions import Permission, Role, allows, authorise
 from trials.rules.unblinding import (
     RequestFacts,
     agreement_reasons,
@@ -158,14 +158,14 @@ def unblinded_since(trial: Trial) -> datetime | None:
         return looks.order_by("opened_at").values_list("opened_at", flat=True).first()
 
 
-_ASKER = {Purpose.SAFETY: Role.SAFETY_OFFICER, Purpose.TRIAL: Role.UNBLINDED_STATISTICIAN}
-
-
 def request_facts(request: UnblindingRequest) -> RequestFacts:
     """Return what the rules on two people are judged from."""
     kinds = set(request.answers.values_list("kind", flat=True))
+    asks = ASKS[Purpose(request.purpose)]
     asker = RoleAssignment.objects.filter(
-        user=request.requested_by_id, trial=request.trial_id, role=_ASKER[Purpose(request.purpose)]
+        user=request.requested_by_id,
+        trial=request.trial_id,
+        role__in=[role for role in Role if allows(role, asks)],
     )
     with reading_as_system("who gave the asker's role is no second person"):
         gave = frozenset(asker.exclude(given_by=None).values_list("given_by", flat=True))
