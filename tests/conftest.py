@@ -45,6 +45,14 @@ def _own_cache_keys(settings) -> None:
     settings.CACHES["default"]["KEY_PREFIX"] = f"vigil-test-{os.getpid()}"
 
 
+@pytest.fixture
+def quick_log_ins(settings, tmp_path) -> None:
+    """Passwords that cost nothing to check, a lock after three attempts, and no collected files."""
+    settings.STATIC_ROOT = tmp_path
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.VIGIL_LOCK_FAILURES = 3
+
+
 def _template() -> str:
     """Return a migrated database made from the migrations as they are now; migrate at most once."""
     named = ("config/database.py", "config/row_security.py", "trials/permissions.py")

@@ -13,14 +13,7 @@ from tests.trials.test_log_ins import Kind, Office, enrolled, enter, kinds
 from trials.models import MachineClient, User
 
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _fast_and_uncollected(settings, tmp_path) -> None:
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.VIGIL_LOCK_FAILURES = 3
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_log_ins")]
 
 
 @pytest.fixture

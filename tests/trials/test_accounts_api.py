@@ -22,7 +22,7 @@ from trials.services.people import give_role, record_training
 from trials.services.setup import create_trial
 
 
-pytestmark = on_postgres
+pytestmark = [on_postgres, pytest.mark.usefixtures("quick_log_ins")]
 
 NEWCOMER = {"username": "newcomer", "first_name": "New", "last_name": "Comer", "email": ""}
 NAME = "coordinator-DE-01"
@@ -30,13 +30,6 @@ ABOUT = {"person": NAME, "reason": "telephone lost"}
 BINDING = {**ABOUT, "subject": "subject-of-a-coordinator"}
 ON_ACCOUNTS = ("/people", "/passwords", "/factor-removals", "/lock-ends", "/sign-on-bindings")
 OF_PEOPLE = [act for act in ACTS if act.path in (*ON_ACCOUNTS, "/access-reviews")]
-
-
-@pytest.fixture(autouse=True)
-def _fast(settings, tmp_path) -> None:
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.VIGIL_LOCK_FAILURES = 3
 
 
 @pytest.fixture

@@ -23,18 +23,11 @@ from trials.services.log_ins import attempt, note_refused_sign_on
 from trials.services.setup import create_trial
 
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_log_ins")]
 
 PASSWORD = "a long pass phrase"
 OTHER = "quite another phrase"
 LOGIN, HOME, API = "/admin/login/", "/admin/", "/api/v1/trials"
-
-
-@pytest.fixture(autouse=True)
-def _fast_and_uncollected(settings, tmp_path) -> None:
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.VIGIL_LOCK_FAILURES = 3
 
 
 class Office(Study):

@@ -27,19 +27,12 @@ from trials.permissions import Role
 from trials.services.people import end_role
 
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_log_ins")]
 
 PASSKEY = "/admin/login/passkey/"
 ADD = "/admin/security/passkeys/add/"
 SECOND = "/admin/login/second-step/"
 REFUSED = "This passkey did not let you in"
-
-
-@pytest.fixture(autouse=True)
-def _fast_and_uncollected(settings, tmp_path) -> None:
-    settings.STATIC_ROOT = tmp_path
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.VIGIL_LOCK_FAILURES = 3
 
 
 @pytest.fixture
