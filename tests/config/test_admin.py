@@ -2,9 +2,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from dosing.services.dispensing import dispense_kit
@@ -19,6 +17,7 @@ from patients.services.visits import record_contact, record_visit
 from reporting.models import SafetySummary
 from tests.factories import NOW, TODAY, Study, user
 from tests.marks import on_postgres
+from tests.pages import questions
 from trials.admin_site import site
 from trials.models import Site, Trial
 from trials.permissions import TABLE, Permission, Role
@@ -701,9 +700,3 @@ def test_the_subjects_page_asks_as_many_questions_for_a_long_course_as_for_a_sho
         )
 
     assert questions(client, page_of(subject)) == few
-
-
-def questions(client: Client, address: str) -> int:
-    with CaptureQueriesContext(connection) as asked:
-        assert client.get(address).status_code == 200
-    return len(asked)

@@ -72,7 +72,7 @@ def test_what_a_program_started_ends_with_it(tmp_path, log):
     with ProcessGroup(tmp_path) as group:
         group.start("one", WITH_CHILD, log_path=log, ready=lambda: bool(log.read_text()))
         child = int(log.read_text())
-        assert command_of(child) == "sleep 61"
+        assert wait_until(lambda: command_of(child) == "sleep 61")
 
     assert wait_until(lambda: command_of(child) == "")
 

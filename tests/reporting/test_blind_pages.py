@@ -5,9 +5,7 @@ import io
 import zipfile
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader
@@ -18,6 +16,7 @@ from patients.services.unblinding import record_inadvertent_unblinding, shown_ar
 from tests.config.test_row_level_security import as_application
 from tests.factories import NOW, Study
 from tests.marks import on_postgres
+from tests.pages import questions
 from tests.patients.test_unblinding import (
     ARMS,
     WORD,
@@ -84,12 +83,6 @@ def page_of(request):
 
 def rows_of(answer):
     return list(csv.DictReader(io.StringIO(answer.content.decode())))
-
-
-def questions(client, address):
-    with CaptureQueriesContext(connection) as asked:
-        assert client.get(address).status_code == 200
-    return len(asked)
 
 
 # --- Requests, and the second person ----------------------------------------------------------
@@ -558,7 +551,6 @@ def test_a_page_of_the_blind_asks_as_many_questions_for_eight_as_for_two(study, 
     reader.get(reverse(name))
     few = questions(reader, reverse(name))
     more(6)
-    reader.get(reverse(name))  # a session used some seconds ago is written again
 
     assert questions(reader, reverse(name)) == few
 
