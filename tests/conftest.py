@@ -153,6 +153,7 @@ def _filled_tables(cursor: Any) -> list[str]:
 TransactionTestCase._fixture_teardown = empty_every_table
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that start processes on one worker: they look for each other's leftovers."""
     for item in items:
