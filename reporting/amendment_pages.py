@@ -19,37 +19,15 @@ from unfold.decorators import display
 from events.admin import ReadOnlyAdmin
 from reporting.impact import LABELS
 from reporting.services.amendments import Impact, activate_version, approved_sites, impact_of
-from trials.admin_forms import DayField, ServiceForm, form_page, send
+from trials.admin.protocol_forms import StartForm, SubmitForm
+from trials.admin_forms import REHEARSE, DayField, ServiceForm, form_page, send
 from trials.admin_site import person, site
-from trials.models import ProtocolVersion, Site, Trial, User
+from trials.models import ProtocolVersion, Site, User
 from trials.permissions import Permission
 from trials.queries import at_sites, trials_with_protocol
 from trials.rules.protocol.amendment import by_section, changes
-from trials.services.amendments import record_approval, submit_version
-
-
-class SubmitForm(ServiceForm):
-    title, icon, submit = "Submit a protocol version", "upload_file", "Submit"
-    permission = Permission.MANAGE_TRIAL
-    note = "The file is checked whole. It comes into force nowhere before it is activated."
-
-    trial = forms.ModelChoiceField(Trial.objects.none(), label="Trial")
-    text = forms.CharField(
-        label="Protocol file",
-        strip=False,
-        widget=forms.Textarea(attrs={"rows": 18, "spellcheck": "false"}),
-        help_text="The TOML file, pasted whole",
-    )
-
-    def __init__(self, *args: Any, by: User, **options: Any) -> None:
-        super().__init__(*args, by=by, **options)
-        mine = Trial.objects.with_permission(by, Permission.MANAGE_TRIAL).order_by("code")
-        self.fields["trial"].queryset = mine  # type: ignore[attr-defined]  # a choice of rows
-
-    def act(self, *, at: datetime) -> Any:
-        text = self.cleaned_data["text"].replace("\r\n", "\n")
-        trial = self.cleaned_data["trial"]
-        return submit_version(trial_id=trial.pk, protocol_text=text, by=self.by, at=at)
+from trials.rules.protocol_check import predictability_of
+from trials.services.amendments import record_approval
 
 
 class ApprovalForm(ServiceForm):
@@ -123,6 +101,7 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
     """Every version of a protocol, for those who read its history or set its trial up."""
 
     read_permission = Permission.READ_HISTORY  # it tells the block size
+    list_before_template = "admin/vigil/versions_before.html"
     list_display = ("trial", "version", "state", "submitted_at", "submitted_by", "short_digest")
     list_display_links = ("trial", "version")
     list_select_related = ("trial", "submitted_by")
@@ -148,9 +127,14 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
     def short_digest(self, row: ProtocolVersion) -> str:
         return row.digest[:12]
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        may = self.has_add_permission(request)
+        return super().changelist_view(request, {"may_start": may, **(extra_context or {})})
+
     def get_urls(self) -> list[URLPattern]:
         view, name = self.admin_site.admin_view, "trials_protocolversion"
         own = [
+            path("another-trial/", view(self.start_view), name="trials_trial_start"),
             path("<uuid:pk>/since/<uuid:other>/", view(self.compare_view), name=f"{name}_compare"),
             path("<uuid:pk>/approval/", view(self.approval_view), name=f"{name}_approval"),
             path("<uuid:pk>/activation/", view(self.activation_view), name=f"{name}_activation"),
@@ -178,6 +162,7 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
             others=others,
             modifications=version.protocol.dosing.modifications,
             form_version=version.protocol.consent,
+            predictability=predictability_of(version.protocol),
         )
 
     def compare_view(self, request: HttpRequest, pk: UUID, other: UUID) -> HttpResponse:
@@ -196,16 +181,32 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
+        said = "The version is submitted. Record the sites' approvals next."
+        return self._file_page(request, SubmitForm, said=said)
+
+    def start_view(self, request: HttpRequest) -> HttpResponse:
+        said = "The trial is there, and you administer it. Add people and sites next."
+        return self._file_page(request, StartForm, said=said)
+
+    def _file_page(
+        self, request: HttpRequest, kind: type[SubmitForm | StartForm], *, said: str
+    ) -> HttpResponse:
+        """Take a protocol file: only check it, where that was asked, or act on it."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = SubmitForm(request.POST or None, by=person(request))
-        made = send(form, request, at=timezone.now()) if form.is_valid() else None
-        if made is not None:
-            messages.success(request, "The version is submitted. Record the sites' approvals next.")
-            return redirect("admin:trials_protocolversion_change", made)
+        form = kind(request.POST or None, by=person(request))
+        checked = None
+        if form.is_valid():
+            if REHEARSE in request.POST:
+                checked = form.check()
+            elif send(form, request, at=timezone.now()) is not None:
+                messages.success(request, said)
+                return redirect("admin:trials_protocolversion_changelist")
+        back = reverse("admin:trials_protocolversion_changelist")
         return form_page(
-            self, request, form, back=reverse("admin:trials_protocolversion_changelist")
-        )
+            self, request, form, back=back, template="admin/vigil/protocol_file.html",
+            checked=checked, sections=by_section(checked.changes) if checked else (),
+        )  # fmt: skip
 
     def approval_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         version = self._to_manage(request, pk)

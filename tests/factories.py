@@ -165,7 +165,9 @@ class Study:
     def person(self, role: Role, *, site: Site | None = None, name: str = "") -> User:
         if role is Role.SPONSOR_ADMINISTRATOR:
             return self.admin
-        found = self.trained(name or (f"{role.value}-{site.code}" if site else role.value))
+        name = name or (f"{role.value}-{site.code}" if site else role.value)
+        machine = role is Role.SITE_SYSTEM
+        found = user(name, is_machine=True) if machine else self.trained(name)
         give_role(
             user=found, trial_id=self.trial.pk, site=site, role=role, by=self.admin,
             at=NOW - timedelta(1),

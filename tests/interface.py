@@ -347,7 +347,7 @@ NOUNS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Act:
-    """One address about people and their log-ins, and what an administrator sends there."""
+    """One address about trials, people and their log-ins, and what an administrator sends there."""
 
     path: str
     body: Mapping[str, Any]
@@ -414,6 +414,8 @@ ACTS = (
             "expires_on": DAY,
         },
     ),
+    Act("/protocol-checks", {"trial": None, "text": "[trial]"}),
+    Act("/trials", {"conduct": "live", "text": "[trial]"}),
 )
 SUBJECT = {
     "trial": "CLLM1",

@@ -21,6 +21,10 @@ from trials.models import Trial, User
 from trials.permissions import Permission
 
 
+REHEARSE = "rehearse"
+"""What a form's other button is called, which keeps nothing."""
+
+
 class DayField(forms.DateField):
     """A day, written as ISO does: a browser's own date box shows it in whatever order it likes."""
 
@@ -36,6 +40,7 @@ class ServiceForm(forms.Form):
     title: ClassVar[str]
     icon: ClassVar[str]
     submit: ClassVar[str] = "Record"
+    rehearsal: ClassVar[str] = ""  # the button that only says what would be found
     permission: ClassVar[Permission]
     service: ClassVar[Callable[..., Any]]
     note: ClassVar[str] = ""
@@ -122,12 +127,13 @@ def form_page(
     form: ServiceForm,
     *,
     back: str,
+    template: str = "admin/vigil/form.html",
     **context: Any,
 ) -> TemplateResponse:
     """Return the page of a service's form, with every reason if it was refused."""
     return TemplateResponse(
         request,
-        "admin/vigil/form.html",
+        template,
         {
             **model_admin.admin_site.each_context(request),
             "title": form.title,

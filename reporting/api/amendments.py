@@ -18,6 +18,7 @@ from events.api.serializers import Query, Shape
 from reporting.services.amendments import activate_version, approved_sites, impact_of
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
+from trials.api.serializers import LONGEST_FILE, ChangeOut
 from trials.models import ProtocolVersion, Site, User
 from trials.permissions import Permission
 from trials.queries import VersionRow, version_for, version_rows
@@ -25,7 +26,6 @@ from trials.rules.protocol.amendment import changes
 from trials.services.amendments import record_approval, submit_version
 
 
-LONGEST_FILE = 400_000
 MOST_SITES = 500
 
 
@@ -85,17 +85,6 @@ class ActivationOut(Shape):
 
 class ChangesQuery(Query):
     since = serializers.CharField(max_length=20, help_text="The version it is compared with.")
-
-
-class ChangeOut(Shape):
-    section = serializers.CharField()
-    key = serializers.CharField()
-    text = serializers.CharField()
-    before = serializers.CharField()
-    after = serializers.CharField()
-    unit = serializers.CharField()
-    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name
-    flag = serializers.CharField()
 
 
 class ImpactQuery(Query):

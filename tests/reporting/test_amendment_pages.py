@@ -3,9 +3,9 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.amendments import NEW_FORM, amended_text, approved, submitted
-from tests.factories import Study
+from tests.factories import Study, protocol_text
 from tests.marks import on_postgres
-from trials.models import ProtocolVersion, SiteApproval, SiteVersion
+from trials.models import ProtocolVersion, SiteApproval, SiteVersion, Trial
 from trials.permissions import Role
 
 
@@ -45,7 +45,7 @@ def test_an_amendment_goes_from_file_to_site_through_the_pages(study):
 
     client.post(
         reverse("admin:trials_protocolversion_add"),
-        {"key": "one", "trial": study.trial.pk, "text": amended_text(NEW_FORM)},
+        {"key": "one", "trial": study.trial.pk, "protocol_text": amended_text(NEW_FORM)},
     )
     version = ProtocolVersion.objects.get(version="1.1")
     client.post(
@@ -104,13 +104,65 @@ def test_a_site_without_approval_cannot_be_chosen(study):
 
 def test_a_file_with_faults_comes_back_with_every_fault(study):
     text = amended_text(("ratio = 2", "ratio = 0"), ('phase = "3"', "phase = 3"))
-    sent = {"key": "one", "trial": study.trial.pk, "text": text}
+    sent = {"key": "one", "trial": study.trial.pk, "protocol_text": text}
 
     page = logged_in(study.admin).post(reverse("admin:trials_protocolversion_add"), sent)
 
     assert page.status_code == 200
     assert page.content.decode().count("<code>") >= 2
     assert ProtocolVersion.objects.count() == 1
+
+
+def test_check_only_names_every_problem_with_its_line_and_keeps_nothing(study):
+    text = amended_text(("ratio = 2", "ratio = 0"), ('phase = "3"', "phase = 3"))
+    sent = {"key": "one", "trial": study.trial.pk, "protocol_text": text, "rehearse": "1"}
+    line = text.splitlines().index("ratio = 0") + 1
+
+    page = logged_in(study.admin).post(reverse("admin:trials_protocolversion_add"), sent)
+
+    said = page.content.decode()
+    assert "2 problems. Nothing was stored." in said
+    assert f"<td>{line}</td><td><code>arms[0].ratio</code></td>" in said
+    assert ProtocolVersion.objects.count() == 1
+
+
+def test_a_file_is_checked_and_then_submitted_from_the_same_page(study):
+    client, address = logged_in(study.admin), reverse("admin:trials_protocolversion_add")
+    sent = {"key": "one", "trial": study.trial.pk, "protocol_text": amended_text(NEW_FORM)}
+
+    first = client.post(address, {**sent, "rehearse": "1"}).content.decode()
+    before = ProtocolVersion.objects.count()
+    client.post(address, sent)
+
+    assert "No problem in CLLM1 1.1" in first
+    assert "Consent form: changes from 1.0 to 2.0" in first
+    assert "guesses 77.8% right, 44.4% for certain (exact: 7/9, certain 4/9)" in first
+    assert (before, ProtocolVersion.objects.count()) == (1, 2)
+
+
+def test_another_trial_is_checked_and_started_from_its_page(study):
+    client, address = logged_in(study.admin), reverse("admin:trials_trial_start")
+    sent = {"key": "one", "conduct": "live", "protocol_text": protocol_text(code="CLLM2")}
+
+    first = client.post(address, {**sent, "rehearse": "1"}).content.decode()
+    before = Trial.objects.count()
+    client.post(address, sent)
+    again = client.post(address, {**sent, "key": "two"}).content.decode()
+    listed = client.get(reverse("admin:trials_protocolversion_changelist")).content.decode()
+
+    assert "No problem in CLLM2 1.0" in first
+    assert (before, Trial.objects.count()) == (1, 2)
+    assert "CLLM2 exists already" in again
+    assert "CLLM2" in listed
+
+
+def test_the_versions_page_says_how_predictable_its_arms_are_to_nobody_who_enrols(study):
+    first = ProtocolVersion.objects.get()
+
+    for role in (Role.SPONSOR_ADMINISTRATOR, Role.MONITOR):
+        page = logged_in(study.people[role]).get(address("change", first)).content.decode()
+        assert "77.8% right" in page
+    assert logged_in(study.coordinator).get(address("change", first)).status_code == 403
 
 
 def test_two_versions_are_compared_in_words(study):
@@ -134,10 +186,11 @@ def test_who_only_reads_versions_takes_none_further(study, role):
             address("approval", version),
             activation(version, "DE-01"),
             reverse("admin:trials_protocolversion_add"),
+            reverse("admin:trials_trial_start"),
         )
     ]
 
-    assert codes == [200, 403, 403, 403]
+    assert codes == [200, 403, 403, 403, 403]
 
 
 def test_who_enrols_sees_no_protocol_file(study):

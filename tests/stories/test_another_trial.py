@@ -78,7 +78,9 @@ class Trial:
         activate_site(site_id=site.pk, on=day, reason="initiation", by=self.admin, at=began)
 
     def _person(self, role, *, site=None, name=""):
-        person = user(name or (f"{role.value}-{site.code}" if site else role.value))
+        machine = role is Role.SITE_SYSTEM
+        name = name or (f"{role.value}-{site.code}" if site else role.value)
+        person = user(name, is_machine=machine)
         record_training(
             user=person, trial_id=self.trial.pk, document="Protocol", version="1.0",
             completed_on=TODAY - timedelta(1), by=self.admin, at=NOW - timedelta(1),

@@ -127,7 +127,8 @@ def test_people_are_listed_with_how_their_log_ins_stand(study, admin):
     assert (shown["log_in"], shown["single_sign_on"]) == ("locked", True)
     assert shown["second_factors"] == ["authenticator application"]
     assert found["admin"]["log_in"] == "open"
-    assert found[study.system.username]["is_machine"] is False
+    assert found[study.system.username]["is_machine"] is True
+    assert shown["is_machine"] is False
     assert "password" not in shown
 
 

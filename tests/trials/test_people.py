@@ -192,9 +192,21 @@ def test_a_training_for_another_trial_does_not_count(study, newcomer):
 
 
 def test_a_machine_needs_no_training(study):
-    machine = user("machine")
+    machine = user("machine", is_machine=True)
 
     assert give(study, machine, Role.SITE_SYSTEM, place=study.site).pk
+
+
+def test_a_person_gets_no_role_of_machines_and_so_none_without_a_training(study):
+    somebody = user("somebody")
+    before = contents()
+
+    with pytest.raises(RoleRefused) as refusal:
+        give(study, somebody, Role.SITE_SYSTEM, place=study.site)
+
+    assert codes(refusal) == ["not_a_machine"]
+    assert "somebody is a person" in str(refusal.value)
+    assert contents() == before
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role is not Role.SITE_SYSTEM])
@@ -215,10 +227,11 @@ def test_a_machine_gets_no_role_of_people(study, role):
     "role", [Role.SITE_SYSTEM, Role.INVESTIGATOR, Role.COORDINATOR, Role.PHARMACIST]
 )
 def test_a_role_at_a_site_is_not_given_without_one(study, newcomer, role):
+    whom = user("machine", is_machine=True) if role is Role.SITE_SYSTEM else newcomer
     before = contents()
 
     with pytest.raises(RoleRefused) as refusal:
-        give(study, newcomer, role)
+        give(study, whom, role)
 
     assert codes(refusal) == ["role_needs_site"]
     assert role.label in str(refusal.value)

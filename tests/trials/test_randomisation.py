@@ -16,6 +16,7 @@ from tests.postgres import ask, at_once, column, contents
 from trials import sealed
 from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting, StratumRefused
 from trials.models import Allocation, Site, SiteVersion
+from trials.permissions import Role
 from trials.services.people import give_role, record_training
 from trials.services.randomisation import allocate
 from trials.services.setup import create_trial
@@ -244,7 +245,7 @@ def test_strata_are_counted_each_for_itself():
 def test_places_taken_at_two_sites_of_a_stratum_come_from_one_list():
     study = Study()
     second = study.add_site("DE-02")
-    there = study.person("site_system", site=second, name="other system")
+    there = study.person(Role.SITE_SYSTEM, site=second, name="other system")
 
     place(study)
     place(study, site=second, by=there)

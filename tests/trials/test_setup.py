@@ -4,12 +4,12 @@ from django.core.exceptions import PermissionDenied
 from events.models import OutboxEvent
 from tests.factories import NOW, PROTOCOL, Study, protocol_text, user
 from tests.marks import on_postgres
-from tests.postgres import contents
+from tests.postgres import at_once, contents
 from trials.errors import SetupRefused
 from trials.models import RoleAssignment, Site, Trial
 from trials.permissions import Role
-from trials.rules.protocol import ProtocolInvalid, digest
-from trials.services.setup import add_site, create_trial
+from trials.rules.protocol import digest
+from trials.services.setup import add_site, create_trial, start_trial
 
 
 pytestmark = on_postgres
@@ -17,6 +17,11 @@ pytestmark = on_postgres
 
 def create(administrator, text=PROTOCOL):
     return create_trial(protocol_text=text, conduct="live", administrator=administrator, at=NOW)
+
+
+def start(by, text=None):
+    text = text or protocol_text(code="CLLM2")
+    return start_trial(protocol_text=text, conduct="live", by=by, at=NOW)
 
 
 def site(study, *, by=None, **changed):
@@ -61,10 +66,71 @@ def test_a_protocol_with_faults_makes_no_trial_and_names_every_fault():
     administrator = user("admin")
     broken = PROTOCOL.replace("dose_mg = 15", "dose_mg = 12").replace('"2.5', '"x')
 
-    with pytest.raises(ProtocolInvalid):
+    with pytest.raises(SetupRefused) as refusal:
         create(administrator, broken)
 
+    assert len(refusal.value.reasons) == 2
     assert not Trial.objects.exists()
+
+
+def test_whoever_administers_a_trial_starts_another_and_administers_it():
+    study = Study(kits=0)
+
+    trial = start(study.admin)
+
+    (held,) = RoleAssignment.objects.filter(trial=trial)
+    event = OutboxEvent.objects.get(stream="CLLM2")
+    assert (trial.code, trial.conduct, trial.current_version.version) == ("CLLM2", "live", "1.0")
+    assert (held.user, held.role) == (study.admin, Role.SPONSOR_ADMINISTRATOR)
+    assert (event.type, event.actor) == ("trials.ProtocolActivated", study.admin.username)
+    assert not Trial.objects.visible_to(study.people[Role.DATA_MANAGER]).filter(pk=trial.pk)
+
+
+@pytest.mark.parametrize("role", [one for one in Role if one is not Role.SPONSOR_ADMINISTRATOR])
+def test_nobody_else_starts_a_trial(role):
+    study = Study(kits=0)
+    before = contents()
+
+    with pytest.raises(PermissionDenied):
+        start(study.people[role])
+
+    assert contents() == before
+
+
+def test_somebody_without_any_role_starts_no_trial():
+    with pytest.raises(PermissionDenied):
+        start(user("stranger"))
+
+    assert not Trial.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (PROTOCOL, ["trial_exists"]),
+        (protocol_text(code="CLLM2").replace("ratio = 2", "ratio = 0"), ["greater_than_equal"]),
+    ],
+)
+def test_another_trial_is_refused_with_every_reason_and_leaves_nothing(text, expected):
+    study = Study(kits=0)
+    before = contents()
+
+    with pytest.raises(SetupRefused) as refusal:
+        start(study.admin, text)
+
+    assert codes(refusal) == expected
+    assert contents() == before
+
+
+def test_of_two_who_start_one_trial_at_once_one_is_told_that_it_is_there():
+    study = Study(kits=0)
+    second = study.person(Role.SPONSOR_ADMINISTRATOR, name="second")
+
+    answers = at_once(lambda: start(study.admin), lambda: start(second))
+
+    refused = [one for one in answers if isinstance(one, SetupRefused)]
+    assert [reason.code for one in refused for reason in one.reasons] == ["trial_exists"]
+    assert Trial.objects.filter(code="CLLM2").count() == 1
 
 
 def test_two_trials_have_streams_of_their_own():

@@ -25,6 +25,7 @@ from trials.permissions import (
     TABLE,
     Permission,
     Role,
+    kind_of,
 )
 from trials.services.people import (
     deactivate_person,
@@ -92,10 +93,12 @@ class RoleForm(PersonForm):
         "gets a new line."
     )
 
-    role = forms.ChoiceField(choices=[(role.value, role.label) for role in Role])
+    role = forms.ChoiceField(
+        choices=[(role.value, role.label) for role in Role if not kind_of(role).for_machine]
+    )
     site = forms.ModelChoiceField(
         Site.objects.none(), required=False, empty_label="The whole trial",
-        help_text="A site's staff and system need one",
+        help_text="A site's staff need one",
     )  # fmt: skip
     starts_on = DayField(label="From", required=False, help_text="Empty is now")
     ends_on = DayField(

@@ -3,6 +3,19 @@
 from rest_framework import serializers
 
 from events.api.serializers import Shape
+from trials.models import Trial
+
+
+LONGEST_FILE = 400_000
+
+
+class TrialIn(Shape):
+    conduct = serializers.ChoiceField(
+        Trial.Conduct.values, help_text="replay: a finished trial, whose acts carry past dates."
+    )
+    text = serializers.CharField(
+        max_length=LONGEST_FILE, trim_whitespace=False, help_text="The protocol file, whole."
+    )
 
 
 class TrialOut(Shape):
@@ -27,3 +40,14 @@ class SiteOut(Shape):
     country = serializers.CharField()
     time_zone = serializers.CharField()
     status = serializers.CharField()
+
+
+class ChangeOut(Shape):
+    section = serializers.CharField()
+    key = serializers.CharField()
+    text = serializers.CharField()
+    before = serializers.CharField()
+    after = serializers.CharField()
+    unit = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name
+    flag = serializers.CharField()

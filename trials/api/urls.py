@@ -3,6 +3,7 @@ from django.urls import path
 from trials.api import accounts, people, reviews, sites
 from trials.api.clients import ClientEnds, ClientRenewals, Clients
 from trials.api.looks import Looks, RefusedLooks
+from trials.api.protocol_checks import ProtocolChecks
 from trials.api.randomisation import (
     GeneratedLists,
     ListApprovals,
@@ -17,6 +18,7 @@ _LIST = "randomisation-lists/<uuid:list_id>"
 
 urlpatterns = [
     path("trials", Trials.as_view(), name="trials"),
+    path("protocol-checks", ProtocolChecks.as_view(), name="protocol-checks"),
     path("sites", Sites.as_view(), name="sites"),
     path("clients", Clients.as_view(), name="clients"),
     path("clients/<uuid:client_id>/renewals", ClientRenewals.as_view(), name="client-renewals"),

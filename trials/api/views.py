@@ -11,20 +11,36 @@ from rest_framework.request import Request
 from events.api.recording import recorded, valid
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
-from trials.api.serializers import SiteIn, SiteOut, TrialOut
+from trials.api.serializers import SiteIn, SiteOut, TrialIn, TrialOut
 from trials.models import Site, Trial
 from trials.permissions import Permission
-from trials.services.setup import add_site
+from trials.services.setup import add_site, start_trial
 
 
 class Trials(generics.ListAPIView[Trial]):
     """Trials in which you have a role."""
 
     serializer_class = TrialOut
+    takes = TrialIn
     queryset = Trial.objects.none()
 
     def get_queryset(self) -> QuerySet[Trial]:
         return Trial.objects.visible_to(acting_user(self.request)).order_by("code")
+
+    def post(self, request: Request) -> HttpResponse:
+        """Start another trial, with yourself as its first administrator."""
+        body = valid(TrialIn, request)
+
+        def act() -> Any:
+            started = start_trial(
+                protocol_text=body["text"],
+                conduct=body["conduct"],
+                by=acting_user(request),
+                at=timezone.now(),
+            )
+            return TrialOut(started).data
+
+        return recorded(request, act)
 
 
 class Sites(generics.ListAPIView[Site]):

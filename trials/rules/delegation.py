@@ -115,6 +115,9 @@ def _person(wanted: Wanted, person: Person) -> list[Reason]:
     if person.is_machine and not wanted.kind.for_machine:
         detail = f"{wanted.person} is a site's system, and {wanted.kind.label} a role of people."
         reasons.append(Reason("machine", detail))
+    if wanted.kind.for_machine and not person.is_machine:
+        detail = f"{wanted.person} is a person, and {wanted.kind.label} a role of sites' programs."
+        reasons.append(Reason("not_a_machine", detail))
     if person.is_giver:
         reasons.append(Reason("own_role", "Nobody gives a role to themselves."))
     if any(wanted.period.overlaps(held) for held in person.same_role):

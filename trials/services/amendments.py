@@ -10,19 +10,11 @@ from events.outbox import publish
 from events.outcomes import Reason
 from trials.errors import AmendmentRefused
 from trials.events import ProtocolInForce, ProtocolSubmitted, SiteApprovalRecorded
-from trials.models import (
-    Allocation,
-    ProtocolVersion,
-    RandomisationList,
-    Site,
-    SiteApproval,
-    SiteVersion,
-    Trial,
-    User,
-)
+from trials.models import ProtocolVersion, Site, SiteApproval, SiteVersion, Trial, User
 from trials.permissions import Permission, authorise
-from trials.rules.activation import SiteFacts, activation_reasons, fixed_by_randomisation
-from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
+from trials.rules.activation import SiteFacts, activation_reasons
+from trials.rules.protocol import digest
+from trials.services.protocol_files import changes_of_randomisation, judged, refuse_who_enrols
 
 
 @transaction.atomic
@@ -33,24 +25,17 @@ def submit_version(
 
     Publishes ``ProtocolSubmitted``. Raises ``AmendmentRefused`` with every reason: each problem
     of the file, another trial's file, a version that is there already, a change of what the
-    randomisation list was made from.
+    randomisation list was made from. ``PermissionDenied`` for whoever enrols in the trial too.
     """
     trial = Trial.objects.visible_to(by).select_for_update(no_key=True).get(pk=trial_id)
     authorise(by, Permission.MANAGE_TRIAL, trial=trial)
-    protocol = _readable(protocol_text)
-    reasons = []
-    if protocol.trial.code != trial.code:
-        detail = f"The file is for {protocol.trial.code}, not for {trial.code}."
-        reasons.append(Reason("another_trial", detail))
-    if trial.versions.filter(version=protocol.version).exists():
-        detail = f"{trial.code} has a version {protocol.version} already."
-        reasons.append(Reason("version_exists", detail))
-    reasons += _fixed(trial, protocol)
-    if reasons:
-        raise AmendmentRefused(*reasons)
+    refuse_who_enrols(by, trial)
+    checked = judged(protocol_text, trial)
+    if checked.protocol is None or checked.refused_for:
+        raise AmendmentRefused(*checked.refused_for)
     version = ProtocolVersion.objects.create(
         trial=trial,
-        version=protocol.version,
+        version=checked.protocol.version,
         text=protocol_text,
         digest=digest(protocol_text),
         submitted_at=at,
@@ -138,13 +123,14 @@ def put_in_force(
     """
     trial = Trial.objects.select_for_update(no_key=True).get(pk=version.trial_id)
     authorise(by, Permission.MANAGE_TRIAL, trial=trial)
+    refuse_who_enrols(by, trial)
     places = list(
         trial.sites.filter(pk__in=[site.pk for site in sites])
         .select_for_update(no_key=True)
         .order_by("code")
     )
     replay = trial.conduct == Trial.Conduct.REPLAY
-    reasons = list(_fixed(trial, version.protocol))
+    reasons = list(changes_of_randomisation(trial, version.protocol))
     if not places:
         reasons.append(Reason("no_site", "Name the sites at which the version comes into force."))
     for place in places:
@@ -242,20 +228,3 @@ def _place(by: User, site_id: uuid.UUID) -> Site:
     """Return a site of one's trials. Raises ``Site.DoesNotExist`` for anybody else's."""
     mine = Site.objects.filter(trial__in=Trial.objects.visible_to(by))
     return mine.select_related("trial").get(pk=site_id)
-
-
-def _readable(text: str) -> Protocol:
-    try:
-        return load_protocol(text)
-    except ProtocolInvalid as invalid:
-        problems = [Reason(problem.rule, str(problem)) for problem in invalid.problems]
-        raise AmendmentRefused(*problems) from invalid
-
-
-def _fixed(trial: Trial, protocol: Protocol) -> tuple[Reason, ...]:
-    """Return what of the randomisation an amendment would change, once the list is made."""
-    made = (
-        RandomisationList.objects.filter(trial=trial).exists()
-        or Allocation.objects.filter(site__trial=trial).exists()
-    )
-    return fixed_by_randomisation(trial.protocol, protocol) if made else ()

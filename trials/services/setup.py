@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from events.acting import SYSTEM, attribute
 from events.outbox import publish
@@ -14,7 +14,8 @@ from trials.errors import SetupRefused
 from trials.events import ProtocolActivated
 from trials.models import ProtocolVersion, RoleAssignment, Site, Trial, User
 from trials.permissions import Permission, Role, authorise
-from trials.rules.protocol import digest, load_protocol
+from trials.rules.protocol import digest
+from trials.services.protocol_files import judged, trial_exists
 
 
 _SITE_CODE = re.compile(r"(?=.{1,10}\Z)[A-Z0-9]+(-[A-Z0-9]+)*")
@@ -24,22 +25,38 @@ _SITE_CODE = re.compile(r"(?=.{1,10}\Z)[A-Z0-9]+(-[A-Z0-9]+)*")
 def create_trial(*, protocol_text: str, conduct: str, administrator: User, at: datetime) -> Trial:
     """Create a trial from its protocol file and make ``administrator`` its first administrator.
 
-    Run from the console by whoever installs Vigil: there is nobody in the trial yet to ask.
-    Publishes ``ProtocolActivated``. Raises ``ProtocolInvalid`` with every problem of the file, or
-    ``SetupRefused`` if the trial exists.
+    Run from the console by whoever installs Vigil: there is nobody in any trial yet to ask.
+    Publishes ``ProtocolActivated``. Raises ``SetupRefused`` with every reason: each problem of
+    the file, or a trial that exists.
     """
-    protocol = load_protocol(protocol_text)
     attribute(actor=SYSTEM, role="console", reason="trial created")
-    if Trial.objects.filter(code=protocol.trial.code).exists():
-        raise SetupRefused(Reason("trial_exists", f"{protocol.trial.code} exists already."))
-    trial = Trial.objects.create(
-        code=protocol.trial.code, title=protocol.trial.title, conduct=conduct, created_at=at
-    )
+    return _begun(protocol_text, conduct, administrator, given_by=None, at=at)
+
+
+@transaction.atomic
+def start_trial(*, protocol_text: str, conduct: str, by: User, at: datetime) -> Trial:
+    """Start another trial from its protocol file, with oneself as its first administrator.
+
+    Asked of whoever administers a trial here already; the first one is ``create_trial``'s.
+    Publishes and raises as ``create_trial`` does, and ``PermissionDenied``.
+    """
+    authorise(by, Permission.MANAGE_TRIAL, reason="trial started")
+    return _begun(protocol_text, conduct, by, given_by=by, at=at)
+
+
+def _begun(
+    text: str, conduct: str, administrator: User, *, given_by: User | None, at: datetime
+) -> Trial:
+    checked = judged(text, None)
+    if checked.protocol is None or checked.refused_for:
+        raise SetupRefused(*checked.refused_for)
+    named = checked.protocol.trial
+    trial = _stored(named.code, title=named.title, conduct=conduct, at=at)
     version = ProtocolVersion.objects.create(
         trial=trial,
-        version=protocol.version,
-        text=protocol_text,
-        digest=digest(protocol_text),
+        version=checked.protocol.version,
+        text=text,
+        digest=digest(text),
         submitted_at=at,
         submitted_by=administrator,
         activated_at=at,
@@ -51,6 +68,7 @@ def create_trial(*, protocol_text: str, conduct: str, administrator: User, at: d
         role=Role.SPONSOR_ADMINISTRATOR,
         starts_at=at,
         given_at=at,
+        given_by=given_by,
     )
     publish(
         ProtocolActivated(
@@ -62,6 +80,15 @@ def create_trial(*, protocol_text: str, conduct: str, administrator: User, at: d
         at=at,
     )
     return trial
+
+
+def _stored(code: str, *, title: str, conduct: str, at: datetime) -> Trial:
+    """Store the trial's row, unless somebody else has just stored one of that code."""
+    try:
+        with transaction.atomic():
+            return Trial.objects.create(code=code, title=title, conduct=conduct, created_at=at)
+    except IntegrityError:
+        raise SetupRefused(trial_exists(code)) from None
 
 
 @transaction.atomic

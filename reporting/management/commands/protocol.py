@@ -1,8 +1,7 @@
 """``manage.py protocol``: check a file, start a trial, and take an amendment to the sites."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from trials.models import ProtocolVersion, Site, Trial, User
 from trials.permissions import Role
 from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
 from trials.rules.protocol.amendment import by_section, changes
-from trials.rules.randomisation import Rate, design_of, guess_rate
+from trials.rules.protocol_check import predictability_of
 from trials.services.accounts import make_first_administrator
 from trials.services.amendments import record_approval, submit_version
 from trials.services.setup import create_trial
@@ -99,7 +98,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{file}: {_described(protocol)}, sha256 {digest(text)[:16]}. No problem."
         )
-        for line in _predictability(protocol):
+        for line in predictability_of(protocol).lines():
             self.stdout.write(f"  {line}")
 
     def _protocol(self, path: Path, text: str) -> Protocol:
@@ -223,29 +222,3 @@ def _who(trial: Trial, name: str | None) -> User:
 def _described(protocol: Protocol) -> str:
     arms = ", ".join(f"{arm.label} ({arm.ratio})" for arm in protocol.arms)
     return f"{protocol.trial.code} {protocol.version}, {arms}, {len(protocol.strata)} strata"
-
-
-def _predictability(protocol: Protocol) -> Iterator[str]:
-    """Say what somebody would guess right who saw every earlier arm, and how that is known."""
-    design = design_of(protocol)
-    found = guess_rate(design)
-    yield (
-        f"Randomisation: {design.method}. An observer of every earlier arm guesses"
-        f" {_rate(found.best)}; without looking, {_percent(found.blind)}."
-    )
-    if found.unaware:
-        yield f"That is if each block's size is known; if not: {_rate(found.unaware)}."
-    if reason := protocol.randomisation.predictability_reason:
-        yield f"Accepted because: {reason}"
-
-
-def _rate(rate: Rate) -> str:
-    if rate.exact:
-        how = f"exact: {rate.right}, certain {rate.certain}"
-    else:
-        how = f"simulated, {rate.simulated_places} places"
-    return f"{_percent(rate.right)} right, {_percent(rate.certain)} for certain ({how})"
-
-
-def _percent(share: Fraction) -> str:
-    return f"{float(share):.1%}"

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
 from trials.rules.randomisation.design import SITE, Design
@@ -54,6 +54,7 @@ class GuessRate:
     unaware: Rate | None = None
 
 
+@lru_cache(maxsize=32)  # every page about a version asks again
 def guess_rate(design: Design) -> GuessRate:
     """Return how predictable a design is: exact for blocks and simple, simulated otherwise.
 
