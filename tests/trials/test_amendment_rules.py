@@ -40,8 +40,13 @@ CASES = {
     ),
     "the design": (
         ("value = [3]", "value = [6]"),
+        [("Randomisation", "Block sizes: rises from 3 to 6 subjects")],
+    ),
+    "the design, with another number of sizes": (
+        ("value = [3]", "value = [6, 9]"),
         [
             ("Randomisation", "Block sizes: 6 subjects is new"),
+            ("Randomisation", "Block sizes: 9 subjects is new"),
             ("Randomisation", "Block sizes: 3 subjects is gone"),
         ],
     ),

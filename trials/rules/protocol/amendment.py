@@ -202,6 +202,9 @@ def _claim(path: Path, old: Row, new: Row, *, of: str = "", value: str = "") -> 
 
 
 def _items(path: Path, old: Sequence[Any], new: Sequence[Any], claim: Row) -> Iterator[Change]:
+    if len(old) == len(new) == 1:
+        yield _told(path, old[0], new[0], claim)
+        return
     unit, name = str(claim.get("unit", "")), words_of(path)
     for item in new:
         if item not in old:
