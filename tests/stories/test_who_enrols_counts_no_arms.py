@@ -79,7 +79,8 @@ def test_what_tells_block_sizes_is_refused_to(role):
 
 def _refused(answer) -> bool:
     """A program has no page at all: it is sent to the log-in."""
-    return answer.status_code >= 400 or answer.headers.get("Location", "").startswith("/admin/login/")
+    sent_to = answer.headers.get("Location", "")
+    return answer.status_code >= 400 or sent_to.startswith("/admin/login/")
 
 
 def test_somebody_who_enrols_reads_no_protocol_file_by_another_role():

@@ -110,6 +110,7 @@ def test_somebody_without_any_role_starts_no_trial():
         (PROTOCOL, ["trial_exists"]),
         (protocol_text(code="CLLM2").replace("ratio = 2", "ratio = 0"), ["greater_than_equal"]),
     ],
+    ids=["there already", "not valid"],
 )
 def test_another_trial_is_refused_with_every_reason_and_leaves_nothing(text, expected):
     study = Study(kits=0)

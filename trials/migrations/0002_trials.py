@@ -524,7 +524,7 @@ class Migration(migrations.Migration):
                 ('list', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to='trials.randomisationlist')),
             ],
             options={
-                'ordering': ['approved_at'],
+                'ordering': ['approved_at', 'approved_by_id'],
                 'constraints': [models.UniqueConstraint(fields=('list', 'approved_by'), name='one_approval_a_person_and_list')],
             },
         ),

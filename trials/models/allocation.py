@@ -111,7 +111,7 @@ class ListApproval(models.Model):
     approved_at = models.DateTimeField()
 
     class Meta:
-        ordering = ["approved_at"]
+        ordering = ["approved_at", "approved_by_id"]
         constraints = [
             models.UniqueConstraint(
                 fields=["list", "approved_by"], name="one_approval_a_person_and_list"
