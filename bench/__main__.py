@@ -1,6 +1,7 @@
 """``python -m bench [NAME ...]``: run the benchmarks on a database of their own."""
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -54,6 +55,7 @@ def _run(wanted: str) -> int:
     from django.core.management import call_command
 
     django.setup()
+    logging.disable(logging.INFO)  # the figures are read on the same terminal
     from config.console import process_reads_as_system
 
     process_reads_as_system()

@@ -24,8 +24,7 @@ from dosing.models import Dispensation
 from patients.models import AdverseEvent, Subject
 from reporting.cuts import take_cut
 from trials.models import Trial, User
-from trials.permissions import Role
-from trials.services.people import give_role
+from trials.services.clients import give_client
 
 
 SUBJECTS = 1500
@@ -60,12 +59,12 @@ def measure(home: Path, *, out: TextIO) -> None:
 
 
 def _acts(subject: Subject, code: str) -> dict[str, Callable[[], None]]:
-    system = User.objects.get(username=f"system-{code}")
-    monitor = User.objects.create_user("bench-monitor", password=str(uuid.uuid4()))
     now, trial = timezone.now(), Trial.objects.get()
-    give_role(
-        user=monitor, trial_id=trial.pk, site=None, role=Role.MONITOR,
-        by=User.objects.get(role_assignments__role=Role.SPONSOR_ADMINISTRATOR), at=now,
+    system = User.objects.get(username=f"system-{trial.code}-{code}")
+    monitor = User.objects.get(username="monitor")
+    give_client(
+        trial=trial, user=monitor, name="bench", scopes=["read"],
+        expires_on=now.date() + timedelta(1), by=monitor, at=now,
     )  # fmt: skip
     browser, records = Client(), f"/api/v1/subjects/{subject.pk}/adverse-events"
     browser.force_login(monitor)
@@ -107,7 +106,7 @@ def _caller(user: User) -> Client:
         application=Application.objects.filter(user=user).first(),
         token=token,
         expires=timezone.now() + timedelta(hours=1),
-        scope="site",
+        scope="read submit",
     )
     return Client(headers={"Authorization": f"Bearer {token}"})
 
