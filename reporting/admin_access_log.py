@@ -198,7 +198,9 @@ class LogAdmin(ReadOnlyAdmin):
         name = row.person.get_full_name()
         told = ", ".join(each for each in (row.person.username if name else "", role) if each)
         return format_html(
-            '{}<br><span class="vg-quiet vg-small">{}</span>', name or row.person.username, told
+            '<div style="min-width:10rem">{}<br><span class="vg-quiet vg-small">{}</span></div>',
+            name or row.person.username,
+            told,
         )
 
     @display(description="Purpose", ordering="purpose")

@@ -143,7 +143,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("trials.site", "home_health", "Sites"),
             ("trials.protocolversion", "description", "Protocol versions"),
-            ("trials.machineclient", "key", "Site systems' clients"),
+            ("trials.machineclient", "key", "Clients of programs"),
             ("events.delivery", "outbox", "Deliveries"),
             ("django_celery_beat.periodictask", "schedule", "Schedules"),
         ),
@@ -173,7 +173,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             {"title": name, "icon": icon, "link": _address(label)}
             for label, icon, name in entries
             if (label.startswith("admin:") and may_open(request, label))
-            or (label in admins and admins[label].has_view_permission(request))
+            or (label in admins and admins[label].has_module_permission(request))
         ]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
@@ -182,7 +182,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def own_menu(request: HttpRequest) -> list[dict[str, Any]]:
     """Return what stands under one's own name."""
-    return [{"title": "Security", "link": reverse("mfa_index")}]
+    return [
+        {"title": "Security", "link": reverse("mfa_index")},
+        {"title": "My programs", "link": reverse("admin:trials_machineclient_changelist")},
+    ]
 
 
 def stylesheet(request: HttpRequest) -> str:

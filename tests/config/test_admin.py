@@ -55,7 +55,7 @@ NEEDS = {
     },
     "trials_user": {Permission.READ_PEOPLE},
     "trials_loginrecord": {Permission.READ_PEOPLE, Permission.READ_ACCESS_LOG},
-    "trials_machineclient": {Permission.MANAGE_CLIENTS},
+    "trials_machineclient": set(Permission),
     "trials_roleassignment": {Permission.READ_PEOPLE, Permission.DELEGATE},
     "trials_training": {Permission.READ_PEOPLE, Permission.DELEGATE},
     "trials_leaver": {Permission.READ_PEOPLE},

@@ -11,6 +11,7 @@ from django.utils import timezone
 from events.models import IdempotencyRecord
 from tests.trials.test_log_ins import Kind, Office, enrolled, enter, kinds
 from trials.models import MachineClient, User
+from trials.permissions import Role
 
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_log_ins")]
@@ -23,8 +24,12 @@ def study() -> Office:
 
 @pytest.fixture
 def admin(study) -> Client:
+    return browser(study.admin)
+
+
+def browser(person) -> Client:
     client = Client()
-    client.force_login(study.admin)
+    client.force_login(person)
     return client
 
 
@@ -80,11 +85,61 @@ def test_a_client_is_given_renewed_and_ended(study, admin):
     assert client.ended_by == study.admin
 
 
-@pytest.mark.parametrize("name", ["trials_user", "trials_loginrecord", "trials_machineclient"])
+@pytest.mark.parametrize(
+    "role",
+    [Role.UNBLINDED_STATISTICIAN, Role.UNBLINDED_SUPPLIER, Role.COMMITTEE_MEMBER, Role.AUDITOR],
+)
+def test_everybody_makes_a_client_for_a_program_of_their_own_and_sees_no_others(study, role):
+    one, other = study.person(role), study.person(Role.MONITOR)
+    last = timezone.now().date() + timedelta(30)
+    form = {"key": "a", "trial": study.trial.pk, "name": "R", "scopes": ["read"]}
+    page, theirs = browser(one), browser(other)
+
+    given = page.post(reverse("admin:trials_machineclient_own"), {**form, "expires_on": last})
+    client = MachineClient.objects.get()
+    token = Client().post(
+        "/oauth/token",
+        {
+            "grant_type": "client_credentials",
+            "client_id": client.application.client_id,
+            "client_secret": secret_on(given),
+        },
+    )
+    change = reverse("admin:trials_machineclient_change", args=[client.pk])
+    listed = [each.get(reverse("admin:trials_machineclient_changelist")) for each in (page, theirs)]
+
+    assert (client.user, client.scopes, token.status_code) == (one, ["read"], 200)
+    assert client.application.client_id in page.get(change).content.decode()
+    assert theirs.get(change).status_code == 404
+    assert [change in each.content.decode() for each in listed] == [True, False]
+
+
+@pytest.mark.parametrize("days", [-1, 400])
+def test_a_program_of_ones_own_has_a_last_day_that_can_be(study, admin, days):
+    last = timezone.now().date() + timedelta(days)
+    form = {"key": "a", "trial": study.trial.pk, "name": "R", "scopes": ["read"]}
+
+    answer = admin.post(reverse("admin:trials_machineclient_own"), {**form, "expires_on": last})
+
+    assert answer.context["form"].errors["expires_on"]
+    assert not MachineClient.objects.exists()
+
+
+def test_the_menu_names_clients_to_whoever_manages_them_alone(study, admin):
+    other = browser(study.coordinator)
+    address = f'href="{reverse("admin:trials_machineclient_changelist")}"'
+
+    shown, own = (each.get(reverse("admin:index")).content.decode() for each in (admin, other))
+
+    assert "Clients of programs" in shown
+    assert "Clients of programs" not in own
+    assert address in own
+
+
+@pytest.mark.parametrize("name", ["trials_user", "trials_loginrecord"])
 def test_the_lists_are_for_the_administrator_and_not_for_a_coordinator(study, admin, name):
     enter("nobody", "wrong")
-    other = Client()
-    other.force_login(study.coordinator)
+    other = browser(study.coordinator)
     address = reverse(f"admin:{name}_changelist")
 
     assert admin.get(address).status_code == 200

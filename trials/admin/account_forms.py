@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 
 from trials.admin_forms import DayField, ServiceForm
 from trials.api.scopes import Scope
-from trials.models import MachineClient, Site, User
+from trials.models import MachineClient, Site, Trial, User
 from trials.permissions import Permission
 from trials.services.accounts import (
     add_person,
@@ -16,7 +17,7 @@ from trials.services.accounts import (
     give_password,
     remove_second_factors,
 )
-from trials.services.clients import end_client, give_site_client, renew_client
+from trials.services.clients import end_client, give_client, give_site_client, renew_client
 
 
 SHOWN_ONCE = "It is shown once, on the next page, and kept nowhere."
@@ -103,6 +104,12 @@ ABOUT_PERSON: dict[str, type[AboutPerson]] = {
 }
 
 
+def scope_choices(*, without: tuple[Scope, ...] = ()) -> list[tuple[str, str]]:
+    """Return the scopes with what each allows, as the interface's documentation says it."""
+    said: Any = settings.OAUTH2_PROVIDER["SCOPES"]
+    return [(one.value, f"{one.value}: {said[one]}") for one in Scope if one not in without]
+
+
 class GiveClientForm(SecretForm):
     title, icon, submit = "New client", "key", "Give credentials"
     permission = Permission.MANAGE_CLIENTS
@@ -117,7 +124,7 @@ class GiveClientForm(SecretForm):
     site = forms.ModelChoiceField(Site.objects.none(), empty_label="Choose…")
     name = forms.CharField(max_length=100, help_text="What the program is, for whoever reads lists")
     scopes = forms.MultipleChoiceField(
-        choices=[(scope.value, scope.value) for scope in Scope if scope is not Scope.MANAGE],
+        choices=scope_choices(without=(Scope.MANAGE,)),
         widget=forms.CheckboxSelectMultiple,
     )
     expires_on = DayField(label="Last day", help_text="At most a year from now")
@@ -129,6 +136,32 @@ class GiveClientForm(SecretForm):
 
     def act(self, *, at: datetime) -> MachineClient:
         self.made, self.secret = give_site_client(by=self.by, at=at, **self.arguments())
+        found: MachineClient = self.made
+        return found
+
+
+class OwnClientForm(SecretForm):
+    title, icon, submit = "Program of your own", "terminal", "Make credentials"
+    note = (
+        "For a script of yours: it may do what you may, within the scopes, and every record names"
+        f" you. The secret is made. {SHOWN_ONCE}"
+    )
+    secret_is = "Client secret"  # noqa: S105 - a label
+    field_of = GiveClientForm.field_of
+
+    trial = forms.ModelChoiceField(Trial.objects.none())
+    name = forms.CharField(max_length=100, help_text="What the program is, as in R at my desk")
+    scopes = forms.MultipleChoiceField(choices=scope_choices(), widget=forms.CheckboxSelectMultiple)
+    expires_on = DayField(label="Last day", help_text="At most a year from now")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        field: Any = self.fields["trial"]
+        field.queryset = Trial.objects.visible_to(self.by).order_by("code")
+        field.initial = field.queryset.first()
+
+    def act(self, *, at: datetime) -> MachineClient:
+        self.made, self.secret = give_client(user=self.by, by=self.by, at=at, **self.arguments())
         found: MachineClient = self.made
         return found
 

@@ -21,6 +21,7 @@ from trials.admin.account_forms import (
     ABOUT_PERSON,
     AddPersonForm,
     GiveClientForm,
+    OwnClientForm,
     SecretForm,
 )
 from trials.admin.acting import ActingAdmin
@@ -187,6 +188,9 @@ class LogInAdmin(ReadOnlyAdmin):
 
 @admin.register(MachineClient, site=site)
 class MachineClientAdmin(FormsAdmin):
+    """Clients of sites' systems for whoever manages them; for everybody those of their own."""
+
+    list_before_template = "admin/vigil/clients_before.html"
     read_permission = Permission.MANAGE_CLIENTS
     add_form, added = GiveClientForm, "The client is given."
     adders = (Permission.MANAGE_CLIENTS,)
@@ -194,6 +198,18 @@ class MachineClientAdmin(FormsAdmin):
     list_select_related = ("user", "trial", "application")
     search_fields = ("name", "user__username")
     ordering = ("-given_at",)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return True  # of what they see: their own
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(person(request).may(self.read_permission))  # the menu; others: under their name
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        manages = self.has_add_permission(request)
+        title = "Clients of programs" if manages else "Programs of your own"
+        context = {"manages": manages, "title": title, **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MachineClient]:
         return MachineClient.objects.visible_to(person(request)).with_last_use()
@@ -214,9 +230,15 @@ class MachineClientAdmin(FormsAdmin):
         return f"{used:%Y-%m-%d %H:%M}" if used else None
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.form_view)
-        own = path("<uuid:pk>/forms/<slug:what>/", view, name="trials_machineclient_form")
-        return [own, *super().get_urls()]
+        view, name = self.admin_site.admin_view, "trials_machineclient"
+        own = [
+            path("own/", view(self.own_view), name=f"{name}_own"),
+            path("<uuid:pk>/forms/<slug:what>/", view(self.form_view), name=f"{name}_form"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def own_view(self, request: HttpRequest) -> HttpResponse:
+        return self.answer(request, OwnClientForm(request.POST or None, by=person(request)))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -752,7 +752,8 @@ class Migration(migrations.Migration):
                 ('trial', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='trials.trial')),
             ],
             options={
-                'verbose_name': "site system's client",
+                'verbose_name': 'client of a program',
+                'verbose_name_plural': 'clients of programs',
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('ended_at', None), ('ended_by', None)), models.Q(('ended_at__isnull', False), ('ended_by__isnull', False)), _connector='OR'), name='client_end_has_somebody'), models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('trial', 'name'), name='client_name_once')],
             },
         ),

@@ -134,7 +134,8 @@ class MachineClient(models.Model):
     objects = MachineClientQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "site system's client"
+        verbose_name = "client of a program"
+        verbose_name_plural = "clients of programs"
         constraints = [
             models.CheckConstraint(
                 condition=Q(ended_at=None, ended_by=None)
