@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django import forms
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
@@ -73,6 +74,13 @@ class ServiceForm(forms.Form):
                 self.add_error(name, forms.ValidationError(reason.detail, code=reason.code))
 
 
+def offer_trials(form: ServiceForm, trials: QuerySet[Trial]) -> None:
+    """Let a form's field choose one of these trials; the first one is chosen already."""
+    field: Any = form.fields["trial"]
+    field.queryset = trials.order_by("code")
+    field.initial = field.queryset.first()
+
+
 class TrialForm(ServiceForm):
     """A form whose service wants the id of a trial where the person has its permission."""
 
@@ -80,9 +88,7 @@ class TrialForm(ServiceForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        field: Any = self.fields["trial"]
-        field.queryset = Trial.objects.with_permission(self.by, self.permission).order_by("code")
-        field.initial = field.queryset.first()
+        offer_trials(self, Trial.objects.with_permission(self.by, self.permission))
 
     def arguments(self) -> dict[str, Any]:
         found = super().arguments()

@@ -18,7 +18,7 @@ from events.api.serializers import Query, Shape
 from reporting.services.amendments import activate_version, approved_sites, impact_of
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
-from trials.api.serializers import LONGEST_FILE, ChangeOut
+from trials.api.serializers import ChangeOut, protocol_file
 from trials.models import ProtocolVersion, Site, User
 from trials.permissions import Permission
 from trials.queries import VersionRow, version_for, version_rows
@@ -50,9 +50,7 @@ class ProtocolVersionOut(Shape):
 
 
 class ProtocolVersionIn(Shape):
-    text = serializers.CharField(
-        max_length=LONGEST_FILE, trim_whitespace=False, help_text="The protocol file, whole."
-    )
+    text = protocol_file()
 
 
 class ApprovalIn(Shape):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.conf import settings
 
-from trials.admin_forms import DayField, ServiceForm
+from trials.admin_forms import DayField, ServiceForm, offer_trials
 from trials.api.scopes import Scope
 from trials.models import MachineClient, Site, Trial, User
 from trials.permissions import Permission
@@ -156,9 +156,7 @@ class OwnClientForm(SecretForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        field: Any = self.fields["trial"]
-        field.queryset = Trial.objects.visible_to(self.by).order_by("code")
-        field.initial = field.queryset.first()
+        offer_trials(self, Trial.objects.visible_to(self.by))
 
     def act(self, *, at: datetime) -> MachineClient:
         self.made, self.secret = give_client(user=self.by, by=self.by, at=at, **self.arguments())

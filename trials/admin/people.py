@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from trials.admin.acting import ActingAdmin, RowForm
 from trials.admin.files import csv_file
-from trials.admin_forms import DayField, ServiceForm
+from trials.admin_forms import DayField, ServiceForm, offer_trials
 from trials.admin_site import may_at, person, site
 from trials.models import Leaver, RoleAssignment, Site, Training, Trial
 from trials.permissions import (
@@ -63,10 +63,7 @@ class PersonForm(ServiceForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        trials = Trial.objects.visible_to(self.by).order_by("code")
-        field: Any = self.fields["trial"]
-        field.queryset = trials
-        field.initial = trials.first()
+        offer_trials(self, Trial.objects.visible_to(self.by))
 
     def arguments(self) -> dict[str, Any]:
         found = super().arguments()

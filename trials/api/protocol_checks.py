@@ -12,7 +12,7 @@ from events.api.recording import recorded, valid
 from events.api.serializers import Shape
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
-from trials.api.serializers import LONGEST_FILE, ChangeOut
+from trials.api.serializers import ChangeOut, protocol_file
 from trials.permissions import Permission
 from trials.rules.protocol_check import Checked
 from trials.services.protocol_files import check_protocol
@@ -22,9 +22,7 @@ class ProtocolCheckIn(Shape):
     trial = serializers.CharField(
         max_length=40, allow_null=True, help_text="null: the file is for a trial to be started."
     )
-    text = serializers.CharField(
-        max_length=LONGEST_FILE, trim_whitespace=False, help_text="The protocol file, whole."
-    )
+    text = protocol_file()
 
 
 class ProblemOfFile(Shape):

@@ -9,13 +9,17 @@ from trials.models import Trial
 LONGEST_FILE = 400_000
 
 
+def protocol_file() -> serializers.CharField:
+    return serializers.CharField(
+        max_length=LONGEST_FILE, trim_whitespace=False, help_text="The protocol file, whole."
+    )
+
+
 class TrialIn(Shape):
     conduct = serializers.ChoiceField(
         Trial.Conduct.values, help_text="replay: a finished trial, whose acts carry past dates."
     )
-    text = serializers.CharField(
-        max_length=LONGEST_FILE, trim_whitespace=False, help_text="The protocol file, whole."
-    )
+    text = protocol_file()
 
 
 class TrialOut(Shape):
