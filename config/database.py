@@ -82,7 +82,8 @@ SEALED_GRANTS = (
     "GRANT EXECUTE ON FUNCTION sealed.take_slot, sealed.go_live TO {app}",
     (
         "GRANT EXECUTE ON FUNCTION sealed.open_access, sealed.arms, sealed.store_list,"
-        " sealed.draft_entries, sealed.lists_to_verify, sealed.supply_kits TO {sealed}"
+        " sealed.draft_entries, sealed.lists_to_verify, sealed.deal_kits, sealed.kits_dealt"
+        " TO {sealed}"
     ),
     (
         "GRANT EXECUTE ON FUNCTION sealed.choose_kit, sealed.open_unblinding, sealed.subject_arms,"

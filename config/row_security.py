@@ -59,6 +59,7 @@ _OTHERWISE: dict[str, str] = {
         f"site_id IN {_SITES} OR EXISTS"
         " (SELECT FROM dosing_dispensation seen WHERE seen.kit_id = dosing_kit.id)"
     ),
+    "dosing.KitNumberDraw": _in_trials("SUPPLY_KITS"),
     # It follows its subject to another site. It is written before the subject points to it.
     "trials.Allocation": (
         "EXISTS (SELECT FROM patients_subject seen WHERE seen.allocation_id = trials_allocation.id)"

@@ -71,8 +71,9 @@ class KitsSupplied(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KitNumbersDrawn(Event):
-    """Kit numbers were drawn for labels."""
+    """Kit numbers were drawn for the kits of a site."""
 
     type = "dosing.KitNumbersDrawn"
     draw_id: UUID
+    site_id: UUID
     count: int

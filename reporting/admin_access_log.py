@@ -40,6 +40,7 @@ SHOWN: dict[str, str] = {
     "verify randomisation": "The lists in use",
     "load randomisation list": "Nothing: a list was sealed",
     "load kit contents": "Nothing: contents were sealed",
+    "read kit contents": "What the kits of a site hold",
 }
 """What an access to the sealed schema shows, by its purpose."""
 

@@ -1,13 +1,14 @@
 """Subjects at a stage, built by the services a site would use; only what matters is a parameter."""
 
-import random
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from dosing.rules.kits import KitLabel
 from dosing.services.decisions import decide_dose
-from dosing.services.dispensing import supply_kits
+from dosing.services.kits import SuppliedKit, draw_kit_numbers, packing_list, supply_kits
 from dosing.services.pregnancy_prevention import (
     assess_pregnancy_risk,
     record_counselling,
@@ -72,6 +73,12 @@ def protocol_text(
 
 def user(name: str, **fields: Any) -> User:
     return User.objects.create_user(username=name, **fields)
+
+
+def as_supplied(kit: KitLabel, expires_on: date = date(2030, 1, 1)) -> SuppliedKit:
+    return {
+        "number": kit.number, "dose_mg": kit.dose_mg, "arm": kit.arm, "expires_on": expires_on,
+    }  # fmt: skip
 
 
 class Study:
@@ -184,29 +191,38 @@ class Study:
         return found
 
     def supply(self, each: int, *, site: Site | None = None, dose_mg: str = "5") -> None:
-        place = site or self.site
-        start = 100_000 + 1000 * len(self._supplied)
-        numbers = random.Random(start + 2 * each).sample(range(start, start + 1000), 2 * each)
-        self._supplied.append(place.code)
-        supply_kits(
+        self.receive(self.packed(each, site=site, dose_mg=dose_mg), site=site)
+
+    def packed(
+        self, each: int, *, site: Site | None = None, dose_mg: str = "5"
+    ) -> tuple[KitLabel, ...]:
+        """Kits of both arms with numbers drawn for a site, not there yet."""
+        draw = draw_kit_numbers(
             trial=self.trial.code,
-            site=place.code,
+            site=(site or self.site).code,
             kits=[
-                {
-                    "number": str(numbers[i]),
-                    "dose_mg": Decimal(dose_mg),
-                    "arm": self.arms["LP"[i % 2]],
-                    "expires_on": date(2030, 1, 1),
-                }
-                for i in range(2 * each)
+                {"dose_mg": Decimal(dose_mg), "arm": arm, "count": each}
+                for arm in self.arms.values()
             ],
             by=self.supplier,
             at=NOW,
         )
+        return packing_list(draw_id=draw.pk, by=self.supplier)
 
-    @property
-    def _supplied(self) -> list[str]:
-        return self.__dict__.setdefault("_supplies", [])
+    def receive(
+        self,
+        kits: Iterable[KitLabel],
+        *,
+        site: Site | None = None,
+        expires_on: date = date(2030, 1, 1),
+    ) -> int:
+        return supply_kits(
+            trial=self.trial.code,
+            site=(site or self.site).code,
+            kits=[as_supplied(kit, expires_on) for kit in kits],
+            by=self.supplier,
+            at=NOW,
+        )
 
     def enrolled(
         self, *, sex: str = "male", site: Site | None = None, by: User | None = None

@@ -430,11 +430,25 @@ LIST = {
     "entries": [{"stratum": s, "arm": BLOCK[i % 3]} for s in "HI" for i in range(102)],
     "reason": "the pre-generated list",
 }
+DRAW = {
+    "trial": "CLLM1",
+    "site": "DE-01",
+    "kits": [{"dose_mg": "5", "arm": arm, "count": 1} for arm in "LP"],
+}
 KITS = {
     "trial": "CLLM1",
     "site": "DE-01",
     "kits": [{"number": "KIT-0001", "dose_mg": "5", "arm": "L", "expires_on": "2030-01-01"}],
 }
+
+
+def drawn_kits(supplier: Caller, *, each: int = 1, site: str = "DE-01") -> dict[str, Any]:
+    """Return the body of a supply whose numbers were drawn for it, of both arms."""
+    wanted = [{**one, "count": each} for one in DRAW["kits"]]
+    answer = supplier.post("/kit-number-draws", {**DRAW, "site": site, "kits": wanted})
+    assert answer.status_code == 201, answer.content
+    packed = [{**kit, "expires_on": "2030-01-01"} for kit in answer.json()["kits"]]
+    return {"trial": "CLLM1", "site": site, "kits": packed}
 
 
 def noun(name: str) -> Noun:

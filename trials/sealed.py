@@ -8,6 +8,7 @@ need an access: a row saying who looks and why, committed before the look (docs/
 import json
 from collections.abc import Iterable, Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -84,12 +85,23 @@ def lists_to_verify(access_id: UUID) -> list[dict[str, Any]]:
     return lists
 
 
-def supply_kits(access_id: UUID, contents: Iterable[tuple[str, str]]) -> int:
-    """Store which arm each kit number is for; return how many."""
-    numbers, arm_codes = zip(*contents, strict=True)
-    query = "SELECT sealed.supply_kits(%s, %s, %s)"
-    stored: int = _sealed(query, access_id, list(numbers), list(arm_codes))
+def deal_kits(access_id: UUID, site_id: UUID, dealt: Iterable[tuple[str, Decimal, str]]) -> int:
+    """Keep (number, dose in mg, arm) of each kit number drawn for a site; return how many.
+
+    Raises ``IntegrityError`` for a number that was drawn before.
+    """
+    numbers, doses, arm_codes = zip(*dealt, strict=True)
+    query = "SELECT sealed.deal_kits(%s, %s, %s, %s::numeric[], %s)"
+    stored: int = _sealed(query, access_id, site_id, list(numbers), list(doses), list(arm_codes))
     return stored
+
+
+def kits_dealt(access_id: UUID, site_id: UUID) -> list[tuple[str, Decimal, str]]:
+    """Return (number, dose in mg, arm) of every kit number drawn for a site."""
+    with connections["sealed"].cursor() as cursor:
+        query = "SELECT number, dose_mg, arm FROM sealed.kits_dealt(%s, %s)"
+        cursor.execute(query, [access_id, site_id])
+        return list(cursor.fetchall())
 
 
 def open_unblinding(

@@ -21,7 +21,7 @@ from config.demo.harms import events_of
 from config.demo.people import Person, ineligible_people, randomised_people
 from config.demo.steps import (
     Body,
-    Kit,
+    Kits,
     ListEntry,
     Plan,
     Site,
@@ -34,7 +34,7 @@ from config.demo.steps import (
 from trials.rules.protocol import Protocol
 
 
-__all__ = ["Kit", "ListEntry", "Plan", "Site", "Step", "Subject", "load_plan", "read_rows"]
+__all__ = ["Kits", "ListEntry", "Plan", "Site", "Step", "Subject", "load_plan", "read_rows"]
 
 TRIAL = "CLLM1"
 CONSENT_VERSION = "1.0"
@@ -100,7 +100,8 @@ def load_plan(csv_text: str, *, cutoff: date, opens_on: date, closes_on: date) -
         cutoff=cutoff,
         sites=SITES,
         list_entries=tuple(entry for stratum in order for entry in _listed(stratum, order)),
-        kits=kits_needed(subjects, expires_on=cutoff + SHELF_LIFE),
+        kits=kits_needed(subjects),
+        kits_expire_on=cutoff + SHELF_LIFE,
         subjects=subjects,
     )
 

@@ -132,21 +132,25 @@ class _Replay:
             self._meter.count("randomisation-lists")
 
     def kits(self, supplier: Client) -> None:
-        """Load the kits and what they hold."""
-        for code in sorted({kit.site for kit in self._plan.kits}):
-            kits = {"trial": self._plan.trial, "site": code, "kits": self._kits(code)}
-            supplier.post("/kit-supplies", kits, key=self._key(f"kits/{code}"))
+        """Have numbers drawn for each site's kits, and enter them as the packing list says."""
+        expiry = {"expires_on": self._plan.kits_expire_on.isoformat()}
+        for code in self._plan.supplied_sites():
+            there = {"trial": self._plan.trial, "site": code}
+            drawn = supplier.post(
+                "/kit-number-draws",
+                {**there, "kits": self._wanted(code)},
+                key=self._key(f"kit numbers/{code}"),
+            )
+            self._meter.count("kit-number-draws")
+            packed = [{**kit, **expiry} for kit in drawn["kits"]]
+            supplier.post("/kit-supplies", {**there, "kits": packed}, key=self._key(f"kits/{code}"))
             self._meter.count("kit-supplies")
 
-    def _kits(self, code: str) -> list[Body]:
+    def _wanted(self, code: str) -> list[Body]:
         return [
-            {
-                "number": kit.number,
-                "dose_mg": kit.dose_mg,
-                "arm": kit.arm,
-                "expires_on": kit.expires_on.isoformat(),
-            }
-            for kit in self._plan.kits_for(code)
+            {"dose_mg": kits.dose_mg, "arm": kits.arm, "count": kits.count}
+            for kits in self._plan.kits
+            if kits.site == code
         ]
 
     def each_site(self, phase: str, work: Callable[[str], None], workers: int) -> None:

@@ -99,14 +99,13 @@ class ListEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
-    """One bottle. The number carries no information."""
+class Kits:
+    """How many bottles of one content a site is to get. Vigil draws their numbers."""
 
     site: str
-    number: str
     dose_mg: str
     arm: str
-    expires_on: date
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,8 @@ class Plan:
     cutoff: date
     sites: tuple[Site, ...]
     list_entries: tuple[ListEntry, ...]
-    kits: tuple[Kit, ...]
+    kits: tuple[Kits, ...]
+    kits_expire_on: date
     subjects: tuple[Subject, ...]
 
     def at_site(self, code: str) -> tuple[Subject, ...]:
@@ -129,14 +129,14 @@ class Plan:
         chosen = (subject for subject in self.subjects if subject.randomisation is not None)
         return tuple(sorted(chosen, key=_randomisation_order))
 
-    def kits_for(self, code: str) -> tuple[Kit, ...]:
-        return tuple(kit for kit in self.kits if kit.site == code)
+    def supplied_sites(self) -> tuple[str, ...]:
+        return tuple(sorted({kits.site for kits in self.kits}))
 
     def totals(self) -> dict[str, int]:
         """Return how many requests of each noun the replay sends."""
         counts = Counter(step.noun for subject in self.subjects for step in subject.every_step())
         counts["randomisation-lists"] = 3  # the draft and two approvals
-        counts["kit-supplies"] = len({kit.site for kit in self.kits})
+        counts["kit-number-draws"] = counts["kit-supplies"] = len(self.supplied_sites())
         return dict(sorted(counts.items()))
 
     def truncated(self, randomised: int, *, ineligible: int = 5) -> "Plan":
@@ -154,7 +154,8 @@ class Plan:
             cutoff=self.cutoff,
             sites=self.sites,
             list_entries=self.list_entries,
-            kits=kits_needed(subjects, expires_on=self.kits[0].expires_on),
+            kits=kits_needed(subjects),
+            kits_expire_on=self.kits_expire_on,
             subjects=subjects,
         )
 
@@ -164,22 +165,15 @@ def _randomisation_order(subject: Subject) -> tuple[date, str, int]:
     return on, subject.stratum or "", subject.ordinal
 
 
-def kits_needed(subjects: Sequence[Subject], *, expires_on: date) -> tuple[Kit, ...]:
-    """Return the bottles that the subjects' cycles take, with spares, in random order.
+def kits_needed(subjects: Sequence[Subject]) -> tuple[Kits, ...]:
+    """Return the bottles that the subjects' cycles take, with spares.
 
     Each site holds both arms in every strength it uses, so that a supply reveals nothing about a
-    single subject. Numbers are drawn without replacement and dealt at random.
+    single subject.
     """
-    demand = _demand(subjects)
-    wanted = [
-        place for place, count in sorted(demand.items()) for _ in range(count + max(4, count // 8))
-    ]
-    rng = seeded("kits")
-    rng.shuffle(wanted)
-    numbers = rng.sample(range(100_000, 1_000_000), len(wanted))
     return tuple(
-        Kit(site=site, number=str(number), dose_mg=dose_mg, arm=arm, expires_on=expires_on)
-        for number, (site, dose_mg, arm) in zip(numbers, wanted, strict=True)
+        Kits(site, dose_mg, arm, count + max(4, count // 8))
+        for (site, dose_mg, arm), count in sorted(_demand(subjects).items())
     )
 
 

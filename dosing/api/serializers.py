@@ -3,12 +3,10 @@
 from rest_framework import serializers
 
 from dosing.models import Counselling, PregnancyTest, TreatmentEnd
+from dosing.services.kits import MOST_KITS
 from events.api.serializers import Instant, Shape
 from patients.api.fields import decimal
 from patients.api.serializers import TEXT, RecordOut
-
-
-MOST_KITS = 10_000
 
 
 class PregnancyRiskIn(Shape):
@@ -112,18 +110,34 @@ class KitOut(Shape):
     status = serializers.CharField()
 
 
-class KitNumberDrawIn(Shape):
-    trial = serializers.CharField(max_length=40)
+MOST_CONTENTS = 200  # doses times arms, and room
+
+
+class WantedKitsIn(Shape):
+    dose_mg = decimal(digits=5, places=2, most=500)
+    arm = serializers.CharField(max_length=20)
     count = serializers.IntegerField(min_value=1, max_value=MOST_KITS)
 
 
-class KitNumberDrawOut(Shape):
+class KitNumberDrawIn(Shape):
+    trial = serializers.CharField(max_length=40)
+    site = serializers.CharField(max_length=10)
+    kits = WantedKitsIn(many=True, allow_empty=False)
+
+    def validate_kits(self, value: list[dict[str, object]]) -> list[dict[str, object]]:
+        if len(value) > MOST_CONTENTS:
+            raise serializers.ValidationError(f"At most {MOST_CONTENTS} contents at once.")
+        return value
+
+
+class PackedKitOut(Shape):
+    """What one number is to hold. For whoever packs the kits, and for nobody else."""
+
+    number = serializers.CharField()
+    dose_mg = serializers.DecimalField(max_digits=5, decimal_places=2)
+    arm = serializers.CharField()
+
+
+class PackingListOut(Shape):
     id = serializers.UUIDField()
-    count = serializers.IntegerField()
-
-
-class DealtNumbersOut(KitNumberDrawOut):
-    numbers = serializers.ListField(
-        child=serializers.CharField(),
-        help_text="By chance: deal them out in this order. It is kept nowhere.",
-    )
+    kits = PackedKitOut(many=True)

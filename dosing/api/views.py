@@ -1,9 +1,11 @@
 """Pregnancy prevention, doses, kits."""
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics
@@ -23,8 +25,8 @@ from dosing.models import (
     TreatmentEnd,
 )
 from dosing.services.decisions import decide_dose, end_treatment
-from dosing.services.dispensing import dispense_kit, supply_kits
-from dosing.services.kit_numbers import dealt, draw_kit_numbers
+from dosing.services.dispensing import dispense_kit
+from dosing.services.kits import draw_kit_numbers, packing_list, supply_kits
 from dosing.services.pregnancy_prevention import (
     assess_pregnancy_risk,
     record_counselling,
@@ -35,6 +37,7 @@ from patients.api.records import SubjectRecords
 from patients.models import Subject
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
+from trials.models import User
 from trials.permissions import Permission
 
 
@@ -111,24 +114,36 @@ class KitSupplies(APIView):
 
 
 class KitNumberDraws(APIView):
-    """Kit numbers for labels, drawn so that they mean nothing."""
+    """Kit numbers for a site, with what each is to hold dealt to them by chance."""
 
-    @extend_schema(request=shapes.KitNumberDrawIn, responses={201: shapes.DealtNumbersOut})
+    @extend_schema(request=shapes.KitNumberDrawIn, responses={201: shapes.PackingListOut})
     def post(self, request: Request) -> HttpResponse:
-        """Draw numbers that nobody was given before."""
+        """Draw numbers that nobody was given before; the packing list comes back."""
         body = valid(shapes.KitNumberDrawIn, request)
         by = acting_user(request)
 
         def act() -> Any:
-            trial = trial_for(by, body["trial"], Permission.SUPPLY_KITS)
-            draw = draw_kit_numbers(
-                trial_id=trial.pk, count=body["count"], by=by, at=timezone.now()
-            )
-            return {"id": str(draw.pk), "count": body["count"]}
+            trial_for(by, body["trial"], Permission.SUPPLY_KITS)
+            return {"id": str(draw_kit_numbers(by=by, at=timezone.now(), **body).pk)}
 
-        def show(kept: dict[str, Any]) -> HttpResponse:
-            draw = KitNumberDraw.objects.visible_to(by).get(pk=kept["id"])
-            content = JSONRenderer().render({**kept, "numbers": dealt(draw)})
-            return HttpResponse(content, content_type="application/json", status=201)
+        return recorded_then_shown(request, act, lambda kept: _packing_list(UUID(kept["id"]), by))
 
-        return recorded_then_shown(request, act, show)
+
+class PackingLists(APIView):
+    """The packing list of a draw, once more."""
+
+    @extend_schema(request=None, responses={201: shapes.PackingListOut})
+    def post(self, request: Request, draw_id: UUID) -> HttpResponse:
+        """Read what each number of a draw is to hold. Each reading is in the access log."""
+        by = acting_user(request)
+        get_object_or_404(KitNumberDraw.objects.visible_to(by), pk=draw_id)
+        return recorded_then_shown(
+            request, lambda: {"id": str(draw_id)}, lambda kept: _packing_list(draw_id, by)
+        )
+
+
+def _packing_list(draw_id: UUID, by: User) -> HttpResponse:
+    kits = packing_list(draw_id=draw_id, by=by)
+    shown = shapes.PackingListOut({"id": draw_id, "kits": kits}).data
+    content = JSONRenderer().render(shown)
+    return HttpResponse(content, content_type="application/json", status=201)

@@ -1,11 +1,11 @@
-"""Kit numbers that were drawn and may be printed on labels. What each will hold is nowhere here."""
+"""Kit numbers drawn for a site, for the labels. What each is to hold is sealed, not here."""
 
 import uuid
 
 from django.db import models
 
 from events.history import tracked
-from trials.models import Trial, User
+from trials.models import Site, Trial, User
 from trials.models.people import trial_ids
 from trials.permissions import Permission
 
@@ -17,12 +17,13 @@ class KitNumberDrawQuerySet(models.QuerySet["KitNumberDraw"]):
 
 @tracked
 class KitNumberDraw(models.Model):
-    """Numbers given out together, kept sorted: the order they were dealt in would be a trace."""
+    """Numbers drawn together for the kits of one site, kept sorted."""
 
     insert_only = True
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="+")
+    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="+")
     numbers = models.JSONField()
     drawn_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     drawn_at = models.DateTimeField()

@@ -11,6 +11,7 @@ from tests.factories import Study
 from tests.interface import (
     ACTS,
     DAY,
+    DRAW,
     EVENT,
     KITS,
     LIST,
@@ -484,11 +485,14 @@ def test_a_trial_or_site_that_is_not_yours_is_not_there(study, system, trial, si
     before = contents()
 
     enrolled = system.post("/subjects", {**SUBJECT, "trial": trial, "site": site})
+    drawn = supplier.post("/kit-number-draws", {**DRAW, "trial": trial, "site": site})
     supplied = supplier.post("/kit-supplies", {**KITS, "trial": trial, "site": site})
 
+    there = (trial, site) == ("CLLM1", "DE-02")  # the supplier's, and not the site system's
     assert enrolled.status_code == 404
-    assert supplied.status_code == (201 if (trial, site) == ("CLLM1", "DE-02") else 404)
-    assert supplied.status_code == 201 or contents() == before
+    assert drawn.status_code == (201 if there else 404)
+    assert supplied.status_code == (409 if there else 404)
+    assert there or contents() == before
 
 
 def screened(**changed):

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import Study
-from tests.interface import KITS, NOUNS, SUBJECT, caller_for, noun
+from tests.interface import DRAW, NOUNS, SUBJECT, caller_for, drawn_kits, noun
 from tests.marks import on_postgres
 from tests.trials.test_log_ins import enter
 from trials.models import Trial
@@ -81,8 +81,7 @@ def test_lists_of_subjects_and_kits_cost_the_same_at_any_length(study, system):
     kits = statements(lambda: system.get("/kits"))
     for _ in range(MANY):
         system.post("/subjects", SUBJECT)
-    numbers = [{**KITS["kits"][0], "number": f"MORE-{n}"} for n in range(MANY)]
-    caller_for(study.supplier).post("/kit-supplies", {**KITS, "kits": numbers})
+    study.supply(MANY)
 
     assert statements(lambda: system.get("/subjects")) == subjects <= MOST_TO_READ
     assert statements(lambda: system.get("/kits")) == kits <= MOST_TO_READ
@@ -146,8 +145,19 @@ def test_a_record_among_many_costs_what_the_first_one_costs(study, system):
 def test_a_supply_of_many_kits_costs_what_a_supply_of_one_costs(study):
     supplier = caller_for(study.supplier)
 
-    def supply(name, count):
-        kits = [{**KITS["kits"][0], "number": f"{name}-{n}"} for n in range(count)]
-        return statements(lambda: supplier.post("/kit-supplies", {**KITS, "kits": kits}))
+    def supply(each):
+        kits = drawn_kits(supplier, each=each)
+        return statements(lambda: supplier.post("/kit-supplies", kits))
 
-    assert supply("MANY", 200) == supply("ONLY", 1)
+    assert supply(100) == supply(1)
+
+
+def test_a_draw_of_many_numbers_costs_what_a_draw_of_two_costs(study):
+    supplier = caller_for(study.supplier)
+
+    def draw(each):
+        wanted = [{**one, "count": each} for one in DRAW["kits"]]
+        body = {**DRAW, "kits": wanted}
+        return statements(lambda: supplier.post("/kit-number-draws", body))
+
+    assert draw(100) == draw(1)

@@ -25,7 +25,7 @@ from events.tasks import drain
 from patients.models import Subject
 from reporting.models import SafetySummary
 from tests.factories import Study, user
-from tests.interface import caller_for
+from tests.interface import caller_for, drawn_kits, reasons_of
 from tests.marks import on_postgres
 from tests.planted import Place, guarded, planted
 from tests.postgres import ask, at_once, column, denied
@@ -653,11 +653,11 @@ def test_a_supplier_enters_kits_and_is_told_of_a_number_at_another_site(world):
     study.supply(1, site=world.elsewhere)
     taken = Kit.objects.first().number
     supplier = caller_for(study.supplier)
+    body = drawn_kits(supplier)
+    kit = {**body["kits"][0], "number": taken}
 
-    body = {"trial": "CLLM1", "site": "DE-01"}
-    kit = {"dose_mg": "5", "arm": "L", "expires_on": "2030-01-01"}
-    new = supplier.post("/kit-supplies", {**body, "kits": [{**kit, "number": "NEW-1"}]})
-    again = supplier.post("/kit-supplies", {**body, "kits": [{**kit, "number": taken}]})
+    new = supplier.post("/kit-supplies", body)
+    again = supplier.post("/kit-supplies", {**body, "kits": [kit]})
 
     assert new.status_code == 201
-    assert again.status_code == 409
+    assert (again.status_code, reasons_of(again)) == (409, {("", "kit_number_twice")})

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from dosing.errors import GateClosed, NoKit
 from dosing.models import Dispensation, Kit
 from dosing.services.decisions import decide_dose, end_treatment
-from dosing.services.dispensing import dispense_kit, supply_kits
+from dosing.services.dispensing import dispense_kit
 from dosing.services.pregnancy_prevention import record_counselling
 from events.models import Delivery, OutboxEvent
 from patients.models import Subject
@@ -56,9 +56,19 @@ def prepare(study, subject, *, cycle, at, dose_mg="5"):
     decide(study, subject, cycle=cycle, at=at, dose_mg=dose_mg)
 
 
-def stock(study, number, *, arm="L", dose_mg="5", expires_on=TODAY + FULL, site="DE-01"):
-    kit = {"number": number, "dose_mg": Decimal(dose_mg), "arm": arm, "expires_on": expires_on}
-    supply_kits(trial="CLLM1", site=site, kits=[kit], by=study.supplier, at=NOW)
+def stock(study, *, dose_mg="5", expires_on=TODAY + FULL, site=None):
+    """One kit of each arm at a site; return their numbers by arm."""
+    kits = study.packed(1, site=site, dose_mg=dose_mg)
+    study.receive(kits, site=site, expires_on=expires_on)
+    return {kit.arm: kit.number for kit in kits}
+
+
+def put_aside(*numbers):
+    told = ", ".join(f"'{number}'" for number in numbers)
+    ask(
+        "SELECT set_config('pghistory.context_metadata', '{}', true);"
+        f"UPDATE dosing_kit SET status = 'quarantined' WHERE number IN ({told})"
+    )
 
 
 def refused(error, act, *args, **how):
@@ -229,7 +239,7 @@ def test_every_subject_gets_kits_of_their_own_arm():
 def test_with_kits_of_the_other_arm_alone_nothing_is_handed_over():
     study = Study(kits=0)
     subject = study.ready_for_first_kit()
-    stock(study, "200001", arm="P")
+    put_aside(stock(study)["L"])
 
     assert refused(NoKit, dispense, study, subject) == {"no_kit_at_site"}
 
@@ -248,14 +258,14 @@ def test_a_refusal_for_want_of_a_kit_is_worded_alike_in_both_arms():
     [
         pytest.param({"dose_mg": "10"}, id="another dose"),
         pytest.param({"expires_on": TODAY + FULL - DAY}, id="out of date before the supply ends"),
-        pytest.param({"site": "DE-02"}, id="another site"),
+        pytest.param({"elsewhere": True}, id="another site"),
     ],
 )
 def test_a_kit_that_does_not_suit_is_not_handed_over(kit):
     study = Study(kits=0)
-    study.add_site("DE-02")
+    elsewhere = study.add_site("DE-02")
     subject = study.ready_for_first_kit()
-    stock(study, "200001", **kit)
+    stock(study, site=elsewhere if kit.pop("elsewhere", False) else study.site, **kit)
 
     assert refused(NoKit, dispense, study, subject) == {"no_kit_at_site"}
 
@@ -263,20 +273,15 @@ def test_a_kit_that_does_not_suit_is_not_handed_over(kit):
 def test_a_kit_in_date_until_the_supply_ends_is_handed_over():
     study = Study(kits=0)
     subject = study.ready_for_first_kit()
-    stock(study, "200001", expires_on=TODAY + FULL)
-    stock(study, "200002", arm="P")
+    kits = stock(study, expires_on=TODAY + FULL)
 
-    assert dispense(study, subject).kit.number == "200001"
+    assert dispense(study, subject).kit.number == kits["L"]
 
 
 def test_a_kit_in_quarantine_is_not_handed_over():
     study = Study(kits=0)
     subject = study.ready_for_first_kit()
-    stock(study, "200001")
-    ask(
-        "SELECT set_config('pghistory.context_metadata', '{}', true);"
-        "UPDATE dosing_kit SET status = 'quarantined'"
-    )
+    put_aside(*stock(study).values())
 
     assert refused(NoKit, dispense, study, subject) == {"no_kit_at_site"}
 
@@ -299,8 +304,7 @@ def test_dispensing_twice_at_once_hands_over_one_kit():
 def test_the_last_kit_goes_to_one_of_two_who_ask_at_once():
     study = Study(kits=0)
     first, placebo, third = [study.ready_for_first_kit() for _ in BLOCK]
-    stock(study, "200001", arm="L")
-    stock(study, "200002", arm="P")
+    stock(study)
 
     answers = at_once(partial(dispense, study, first), partial(dispense, study, third))
 

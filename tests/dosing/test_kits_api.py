@@ -2,13 +2,22 @@
 
 import pytest
 
-from dosing.models import Dispensation, Kit
-from events.models import OutboxEvent
+from dosing.models import Dispensation, Kit, KitNumberDraw
+from events.models import IdempotencyRecord, OutboxEvent
 from tests.factories import Study
-from tests.interface import KITS, Caller, caller_for, noun, reasons_of, token_of
+from tests.interface import (
+    DRAW,
+    KITS,
+    Caller,
+    caller_for,
+    drawn_kits,
+    noun,
+    reasons_of,
+    token_of,
+)
 from tests.marks import on_postgres
-from tests.postgres import at_once, column, contents
-from trials.models import Trial
+from tests.postgres import at_once, contents
+from trials.models import SealedAccess, Trial
 from trials.permissions import Role
 
 
@@ -21,70 +30,92 @@ def study(settings, tmp_path):
     return Study(conduct=Trial.Conduct.REPLAY, kits=0)
 
 
+def test_numbers_are_drawn_and_the_packing_list_comes_back_each_time_it_is_asked_for(study):
+    supplier = caller_for(study.supplier)
+
+    drawn = supplier.post("/kit-number-draws", DRAW, key="draw")
+    again = supplier.post("/kit-number-draws", DRAW, key="draw")
+    listed = supplier.post(f"/kit-number-draws/{drawn.json()['id']}/packing-lists", {})
+
+    assert [answer.status_code for answer in (drawn, again, listed)] == [201, 201, 201]
+    assert drawn.json() == again.json() == listed.json()
+    assert sorted((k["dose_mg"], k["arm"]) for k in drawn.json()["kits"]) == [
+        ("5.00", "L"), ("5.00", "P"),
+    ]  # fmt: skip
+    assert all("no-store" in answer["Cache-Control"] for answer in (drawn, again, listed))
+    assert KitNumberDraw.objects.count() == 1
+    assert SealedAccess.objects.filter(purpose="read kit contents").count() == 3
+    assert [kept.body for kept in IdempotencyRecord.objects.exclude(body__contains='"id"')] == []
+    assert not IdempotencyRecord.objects.filter(body__contains="arm").exists()
+
+
 def test_kits_come_in_and_only_their_number_comes_back(study):
     supplier, system = caller_for(study.supplier), caller_for(study.system)
+    kits = drawn_kits(supplier)
 
-    answer = supplier.post("/kit-supplies", KITS)
+    answer = supplier.post("/kit-supplies", kits)
     listed = system.get("/kits").json()["results"]
 
-    assert (answer.status_code, answer.json()) == (201, {"accepted": 1})
+    assert (answer.status_code, answer.json()) == (201, {"accepted": 2})
     assert listed == [
         {
-            "number": "KIT-0001",
+            "number": kit["number"],
             "site": "DE-01",
             "dose_mg": "5.00",
             "expires_on": "2030-01-01",
             "status": "available",
         }
+        for kit in kits["kits"]
     ]
-    assert column("SELECT arm FROM sealed.kit_content") == ["L"]
-    assert OutboxEvent.objects.get(type="dosing.KitsSupplied").payload["count"] == 1
+    assert OutboxEvent.objects.get(type="dosing.KitsSupplied").payload["count"] == 2
 
 
 @pytest.mark.parametrize(
     "role", [Role.SITE_SYSTEM, Role.PHARMACIST, Role.UNBLINDED_STATISTICIAN, Role.AUDITOR]
 )
-def test_nobody_else_supplies_kits(study, role):
+def test_nobody_else_draws_or_supplies_kits(study, role):
     caller = caller_for(study.people[role])
+    drawn = caller_for(study.supplier).post("/kit-number-draws", DRAW).json()["id"]
     before = contents()
 
-    answer = caller.post("/kit-supplies", KITS)
+    answers = [caller.post("/kit-number-draws", DRAW), caller.post("/kit-supplies", KITS)]
+    packing = caller.post(f"/kit-number-draws/{drawn}/packing-lists", {})
 
-    assert answer.status_code == 403
-    assert reasons_of(answer) == {("", "not_your_role")}
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert reasons_of(answers[1]) == {("", "not_your_role")}
+    assert packing.status_code == 404
     assert contents() == before
 
 
 def test_kits_of_another_site_are_not_listed(study):
     elsewhere = study.person(Role.SITE_SYSTEM, site=study.add_site("DE-02"))
-    caller_for(study.supplier).post("/kit-supplies", KITS)
+    study.supply(1)
 
     assert caller_for(elsewhere).get("/kits").json()["count"] == 0
 
 
 def test_a_supply_is_taken_whole_or_not_at_all(study):
     supplier = caller_for(study.supplier)
-    kit = KITS["kits"][0]
-    kits = [kit, kit, {**kit, "number": "KIT-2", "arm": "X"}, {**kit, "number": "KIT-3",
-            "dose_mg": "7"}]  # fmt: skip
+    whole = drawn_kits(supplier, each=2)
+    good, other, *_ = whole["kits"]
+    arm = {"L": "P", "P": "L"}[other["arm"]]
+    kits = [good, {**other, "arm": arm}, {**other, "number": "KIT-3"}]
 
-    answer = supplier.post("/kit-supplies", {**KITS, "kits": kits})
+    answer = supplier.post("/kit-supplies", {**whole, "kits": kits})
 
     assert answer.status_code == 409
-    assert {code for _, code in reasons_of(answer)} == {
-        "kit_number_twice", "unknown_arm", "not_on_ladder",
-    }  # fmt: skip
+    assert {code for _, code in reasons_of(answer)} == {"kit_not_as_dealt", "kit_number_unknown"}
     assert not Kit.objects.exists()
-    assert column("SELECT number FROM sealed.kit_content") == []
 
 
 def test_the_same_kits_at_the_same_moment_come_in_once(study):
     token = token_of(study.supplier)
+    kits = drawn_kits(Caller(token))
 
-    answers = at_once(*[lambda: Caller(token).post("/kit-supplies", KITS)] * 2)
+    answers = at_once(*[lambda: Caller(token).post("/kit-supplies", kits)] * 2)
 
     assert sorted(answer.status_code for answer in answers) == [201, 409]
-    assert Kit.objects.count() == 1
+    assert Kit.objects.count() == 2
 
 
 def test_a_closed_gate_answers_with_every_reason_and_hands_over_nothing(study):

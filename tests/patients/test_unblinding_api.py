@@ -166,14 +166,3 @@ def treatment(files, subject, passwords):
     reader, _ = opened(files, subject, passwords[subject.number])
     text = reader.pages[0].extract_text()
     return "Lenalidomide" if "Lenalidomide" in text else "Placebo" if "Placebo" in text else ""
-
-
-def test_drawn_numbers_are_new_each_time_and_every_check_digit_is_right(study):
-    caller = caller_for(study.supplier)
-
-    first = caller.post("/kit-number-draws", {"trial": "CLLM1", "count": 50}).json()["numbers"]
-    second = caller.post("/kit-number-draws", {"trial": "CLLM1", "count": 50}).json()["numbers"]
-
-    assert len({*first, *second}) == 100
-    assert {len(number) for number in first} == {9}
-    assert first != sorted(first)

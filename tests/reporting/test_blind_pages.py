@@ -3,6 +3,7 @@
 import csv
 import io
 import zipfile
+from collections import Counter
 
 import pytest
 from django.test import Client
@@ -302,44 +303,77 @@ def test_the_sheets_are_in_the_menu_of_whoever_makes_them_or_keeps_passwords(stu
 # --- Kit numbers ------------------------------------------------------------------------------
 
 
-def test_the_supplier_draws_numbers_and_takes_them_in_an_order_that_is_kept_nowhere(study):
+CONTENTS = "dose_mg,arm,count\n5,QXACTIVE,40\n5,QXCONTR,20\n"
+
+
+def drawn_by_form(client, study):
+    form = {"key": "d", "site": study.site.pk, "kits": CONTENTS}
+    assert client.post(reverse(DRAW), form).status_code == 302
+    draw = KitNumberDraw.objects.get()
+    return draw, reverse("admin:dosing_kitnumberdraw_change", args=[draw.pk])
+
+
+def test_the_supplier_draws_numbers_and_takes_the_packing_list_by_a_button(study):
     client = as_(study, Role.UNBLINDED_SUPPLIER)
 
-    client.post(reverse(DRAW), {"key": "d", "trial": study.trial.pk, "count": "60"})
-    draw = KitNumberDraw.objects.get()
-    address = reverse("admin:kit_numbers_csv", args=[draw.pk])
-    first, second = (rows_of(client.get(address)) for _ in range(2))
+    draw, address = drawn_by_form(client, study)
+    page = client.get(address)
+    before = SealedAccess.objects.count()
+    rows = rows_of(client.post(address, {"key": "p"}))
 
     assert "60" in text_of(client.get(reverse(DRAWS)))
-    assert sorted(row["number"] for row in first) == draw.numbers
-    assert first != second
-    assert as_(study, Role.PHARMACIST).get(address).status_code == 403
+    assert "DE-01" in text_of(page)
+    assert "QX" not in text_of(page)
+    assert [row["number"] for row in rows] == draw.numbers
+    assert Counter(row["arm"] for row in rows) == {"QXACTIVE": 40, "QXCONTR": 20}
+    assert {row["dose_mg"] for row in rows} == {"5"}
+    assert SealedAccess.objects.count() == before + 1
+    assert naming_an_arm("public") == PROTOCOL_TABLES
+    pharmacist = as_(study, Role.PHARMACIST)
+    answers = [pharmacist.get(address), pharmacist.post(address, {"key": "x"})]
+    assert {answer.status_code for answer in answers} <= {403, 404}
+    assert SealedAccess.objects.count() == before + 1
 
 
-@pytest.mark.parametrize("count", ["0", "-1", "10001", "", "many"])
-def test_a_count_that_cannot_be_is_named_beside_its_field(study, count):
+@pytest.mark.parametrize(
+    ("kits", "told"),
+    [
+        ("5,QXACTIVE,0\n5,QXCONTR,1", "in line 1"),
+        ("5,QXACTIVE,1\n5,QXCONTR,many", "in line 2"),
+        ("5,QXACTIVE", "in line 1"),
+        ("5,QXACTIVE,10000\n5,QXCONTR,1", "10,000"),
+        ("5,QXACTIVE,1", "draw for all"),
+        ("5,QXACTIVE,1\n5,QXNONE,1", "no arm we know"),
+        ("", "required"),
+    ],
+)
+def test_contents_that_cannot_be_are_named_beside_their_field(study, kits, told):
     client = as_(study, Role.UNBLINDED_SUPPLIER)
 
-    answer = client.post(reverse(DRAW), {"key": "d", "trial": study.trial.pk, "count": count})
+    answer = client.post(reverse(DRAW), {"key": "d", "site": study.site.pk, "kits": kits})
 
-    assert answer.context["form"].errors["count"]
+    assert told in str(answer.context["form"].errors["kits"])
+    assert "no-store" in answer["Cache-Control"]
     assert not KitNumberDraw.objects.exists()
 
 
-def test_the_supplier_enters_kits_whose_contents_nobody_is_shown_again(study):
+def test_the_supplier_enters_kits_as_they_were_packed(study):
     client = as_(study, Role.UNBLINDED_SUPPLIER)
+    draw, address = drawn_by_form(client, study)
+    packed = rows_of(client.post(address, {"key": "p"}))
+    rows = [f"{row['number']},5,{row['arm']},2030-01-31" for row in packed]
     form = {"key": "k", "site": study.site.pk}
-    lines = "number,dose_mg,arm,expires_on\n483920175,5,QXACTIVE,2030-01-31\n"
+    lines = "\n".join(["number,dose_mg,arm,expires_on", *rows])
 
-    broken = client.post(reverse(SUPPLY), {**form, "kits": lines + "552,5,QXCONTR"})
-    unknown = client.post(reverse(SUPPLY), {**form, "kits": "483920175,5,QXNONE,2030-01-31"})
+    broken = client.post(reverse(SUPPLY), {**form, "kits": f"{lines}\n552,5,QXCONTR"})
+    unknown = client.post(reverse(SUPPLY), {**form, "kits": "483920175,5,QXACTIVE,2030-01-31"})
     done = client.post(reverse(SUPPLY), {**form, "kits": lines}, follow=True)
 
-    assert "in line 3" in text_of(broken)
+    assert "in line 62" in text_of(broken)
     assert "no-store" in broken["Cache-Control"]
-    assert {reason.code for reason in unknown.context["form"].reasons} == {"unknown_arm"}
-    assert "Kits entered: 1." in text_of(done)
-    assert list(Kit.objects.values_list("number", flat=True)) == ["483920175"]
+    assert {reason.code for reason in unknown.context["form"].reasons} == {"kit_number_unknown"}
+    assert "Kits entered: 60." in text_of(done)
+    assert list(Kit.objects.values_list("number", flat=True)) == draw.numbers
     assert naming_an_arm("public") == PROTOCOL_TABLES
     assert as_(study, Role.PHARMACIST).get(reverse(SUPPLY)).status_code == 403
 

@@ -27,16 +27,14 @@ from django.utils import timezone
 
 import reporting.admin
 from dosing.errors import GateClosed
-from dosing.rules.kits import with_check_digit
 from dosing.services import dispensing
-from dosing.services.dispensing import supply_kits
 from events.outcomes import Reason
 from events.tasks import drain
 from patients.api.records import SubjectRecords
 from patients.models import Subject
 from reporting.services.safety_summaries import write_safety_summary
 from tests.conftest import empty_every_table
-from tests.factories import NOW, TODAY, Study
+from tests.factories import TODAY, Study
 from tests.interface import DAY, noun
 from tests.stories.fetching import (
     BLINDED,
@@ -115,12 +113,7 @@ def _conducted(log: Callable[[], str]) -> Conducted:
     study = Study(conduct=Trial.Conduct.REPLAY, kits=0, arms=ARMS, labels=LABELS, seed=SEED)
     study.add_site("DE-02")
     drawn = random.Random(7)
-    numbers = [with_check_digit(n) for n in drawn.sample(range(10**8), 4 * SUBJECTS)]
-    kits = [
-        {"number": number, "dose_mg": Decimal(5), "arm": ARMS[i % 2], "expires_on": EXPIRY}
-        for i, number in enumerate(numbers)
-    ]
-    supply_kits(trial=study.trial.code, site=study.site.code, kits=kits, by=study.supplier, at=NOW)
+    study.supply(2 * SUBJECTS)
     site = Reader(study.system, log)
     for _ in range(SUBJECTS):
         _course(study, site, mrd_level=Decimal(drawn.choice(["0.02", "0.005"])))

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -27,12 +28,13 @@ from trials.services.unblinding import arms_for_report, open_blind
 pytestmark = on_postgres
 
 REPORT = "report by arm"
-PURPOSES = [REPORT, "load randomisation list", "load kit contents"]
+PURPOSES = [REPORT, "load randomisation list", "load kit contents", "read kit contents"]
 ALLOWED = {
     (Role.UNBLINDED_STATISTICIAN, REPORT),
     (Role.UNBLINDED_STATISTICIAN, "load randomisation list"),
     (Role.COMMITTEE_MEMBER, REPORT),
     (Role.UNBLINDED_SUPPLIER, "load kit contents"),
+    (Role.UNBLINDED_SUPPLIER, "read kit contents"),
 }
 
 
@@ -220,7 +222,7 @@ def test_an_access_to_read_loads_neither_a_list_nor_kits(study):
             parameters="{}", entries=[("H", "L", None)],
         )  # fmt: skip
     with pytest.raises(Error, match="no committed access"):
-        sealed.supply_kits(access_of(study), [("1", "L")])
+        sealed.deal_kits(access_of(study), study.site.pk, [("1", Decimal(5), "L")])
 
 
 def test_an_access_is_fresh_for_ten_minutes_less_a_moment(study):
@@ -357,13 +359,13 @@ def test_kits_and_places_are_known_by_random_ids_in_both_schemas():
 
 
 def test_an_error_of_the_sealed_schema_quotes_no_arm(study):
-    sealed.supply_kits(
-        access_of(study, purpose=PURPOSES[2], person=study.supplier), [("1", "QXARM")]
-    )
+    def deal(arm):
+        access = access_of(study, purpose=PURPOSES[2], person=study.supplier)
+        sealed.deal_kits(access, study.site.pk, [("1", Decimal(5), arm)])
+
+    deal("QXARM")
 
     with pytest.raises(IntegrityError) as error:
-        sealed.supply_kits(
-            access_of(study, purpose=PURPOSES[2], person=study.supplier), [("1", "QXOTHER")]
-        )
+        deal("QXOTHER")
 
     assert "QX" not in str(error.value)

@@ -30,6 +30,8 @@ POSTS: Mapping[str, Scope] = {
     "randomisations": Scope.RANDOMISE,
     "dispensations": Scope.DISPENSE,
     "kit-supplies": Scope.MANAGE,
+    "kit-number-draws": Scope.MANAGE,
+    "packing-lists": Scope.MANAGE,
 }
 ABOUT_SUBJECTS = ("patients", "dosing")
 

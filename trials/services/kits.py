@@ -1,9 +1,48 @@
-"""The kit of a subject's cycle, chosen behind the blind."""
+"""What kits hold, and the kit of a subject's cycle, chosen behind the blind."""
 
 from datetime import date
+from decimal import Decimal
 from uuid import UUID
 
 from trials import sealed
+from trials.models import Site, User
+from trials.permissions import Permission
+from trials.services.unblinding import open_blind
+
+
+Dealt = tuple[str, Decimal, str]
+"""A kit number, the dose in mg and the arm that were dealt to it."""
+
+
+def deal_kits(*, site: Site, dealt: list[Dealt], by: User) -> None:
+    """Seal what each kit number drawn for a site is for.
+
+    Publishes ``BlindOpened``. Raises ``PermissionDenied`` without the role, ``IntegrityError`` for
+    a number that was drawn before.
+    """
+    access = open_blind(
+        trial=site.trial,
+        by=by,
+        permission=Permission.SUPPLY_KITS,
+        purpose="load kit contents",
+        detail=f"{len(dealt)} kit numbers for {site.code}",
+    )
+    sealed.deal_kits(access, site.pk, dealt)
+
+
+def kits_dealt(*, site: Site, by: User, detail: str) -> list[Dealt]:
+    """Return what every kit number drawn for a site is for, to whoever packs and sends them.
+
+    Publishes ``BlindOpened``. Raises ``PermissionDenied`` without the role.
+    """
+    access = open_blind(
+        trial=site.trial,
+        by=by,
+        permission=Permission.SUPPLY_KITS,
+        purpose="read kit contents",
+        detail=detail,
+    )
+    return sealed.kits_dealt(access, site.pk)
 
 
 def choose_kit(*, subject_id: UUID, cycle: int, last_day: date) -> UUID | None:

@@ -52,20 +52,6 @@ def arms_for_report(*, trial: Trial, by: User, detail: str) -> dict[UUID, str]:
     return sealed.arms(access)
 
 
-def load_kit_contents(
-    *, trial: Trial, by: User, contents: list[tuple[str, str]], detail: str
-) -> None:
-    """Store which arm each kit number is for. Raises ``PermissionDenied`` without the role."""
-    access = open_blind(
-        trial=trial,
-        by=by,
-        permission=Permission.SUPPLY_KITS,
-        purpose="load kit contents",
-        detail=detail,
-    )
-    sealed.supply_kits(access, contents)
-
-
 @contextmanager
 def noting_refusals(
     *, by: User, purpose: str, trial_id: UUID | None = None, subject_id: UUID | None = None
