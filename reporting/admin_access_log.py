@@ -66,6 +66,7 @@ REFUSED_BECAUSE: dict[str, str] = {
     "request_expired": "The request had expired",
     "request_withdrawn": "The request was withdrawn",
     "same_person": "The second person was the first",
+    "too_many_attempts": "Who they are was not confirmed too often",
     "second_person_missing": "No second person had agreed",
 }
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 
 from events.admin import ReadOnlyAdmin
-from reporting.admin_unblinding import Opened, ProofForm, download, kept_nowhere
+from reporting.admin_unblinding import SHOWN, Opened, ProofForm, download, kept_nowhere
 from reporting.api.contingency import keys, zipped
 from reporting.unblinded.contingency import (
     PASSWORDS,
@@ -97,7 +97,7 @@ def contingency_page(request: HttpRequest, model_admin: ReadOnlyAdmin) -> HttpRe
     return TemplateResponse(request, "admin/vigil/contingency_sheets.html", context)
 
 
-@sensitive_post_parameters("password", "code")
+@sensitive_post_parameters(*SHOWN)
 def sheets_page(request: HttpRequest, model_admin: ReadOnlyAdmin) -> HttpResponse:
     """Make the sheets of one site and give them out, once."""
     by = person(request)
@@ -114,7 +114,7 @@ def sheets_page(request: HttpRequest, model_admin: ReadOnlyAdmin) -> HttpRespons
     return kept_nowhere(form_page(model_admin, request, form, back=reverse(PAGE)))
 
 
-@sensitive_post_parameters("password", "code")
+@sensitive_post_parameters(*SHOWN)
 def passwords_page(
     request: HttpRequest, model_admin: ReadOnlyAdmin, making_id: UUID
 ) -> HttpResponse:

@@ -22,7 +22,7 @@ from events.reading import reading_as_system
 from patients.api.unblinding import arms_file
 from patients.models import AdverseEvent, Subject
 from patients.services.unblinding import open_safety_look
-from reporting.admin_unblinding import Opened, ProofForm, download, kept_nowhere, shown_page
+from reporting.admin_unblinding import SHOWN, Opened, ProofForm, download, kept_nowhere, shown_page
 from trials.admin.acting import ActingAdmin, RowForm
 from trials.admin_forms import TrialForm, form_page, send
 from trials.admin_site import person, site
@@ -247,7 +247,7 @@ class UnblindingRequestAdmin(ActingAdmin):
         }
         return TemplateResponse(request, "admin/vigil/unblinding_request.html", context)
 
-    @method_decorator(sensitive_post_parameters("password", "code"))
+    @method_decorator(sensitive_post_parameters(*SHOWN))
     def act_view(self, request: HttpRequest, row_id: UUID, name: str) -> HttpResponse:
         """Agree to a request, withdraw it, or look on it.
 

@@ -1,6 +1,8 @@
 """Is the person at the keyboard still the one who logged in? Asked before what cannot be undone."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from allauth.mfa import app_settings
 from allauth.mfa.models import Authenticator
@@ -11,36 +13,60 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from trials.log_in.passkeys import signed
 from trials.models import User
-from trials.models.accounts import Kind, Method
-from trials.services.log_ins import attempt, note
+from trials.models.accounts import Method
+from trials.services.log_ins import Attempt, confirmation
 
 
 Type = Authenticator.Type
+FRESH = timedelta(minutes=5)  # since somebody came who has no password here
 PASSED = 1  # time steps of 30 seconds by which somebody's clock may be off, either way
 
 
-def confirms_identity(user: User, *, password: str, code: str = "") -> bool:
-    """Return whether a user proves anew who they are: password, and ``code`` with a second factor.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What somebody who is in shows to prove that it is still them; one of these is enough.
 
-    ``code`` is one of the authenticator application or a recovery code, and each is good once; it
-    is ignored for somebody who has neither. A failure counts towards the lock of the log-in, and
-    is recorded at once: so this is asked before a service's transaction, never inside one.
+    A password, with a ``code`` of the authenticator application or a recovery code for whoever has
+    these, each good once. A passkey's signature of the session's challenge. Or, for somebody who
+    has no password here, a session that single sign-on or a passkey began moments ago.
+    """
+
+    password: str = ""
+    code: str = ""
+    credential: Any = None
+    entered_at: datetime | None = None
+
+    @property
+    def method(self) -> Method:
+        if self.credential:
+            return Method.PASSKEY
+        return Method.PASSWORD if self.password else Method.SIGN_ON
+
+
+def confirms_identity(user: User, shown: Shown) -> Attempt:
+    """Return who proved anew who they are, or until when they are not asked again.
+
+    What fails is recorded at once: so this is asked before a service's transaction, never inside
+    one. It does not count towards the lock of the log-in, and does not ask for it.
 
     Raises ``RuntimeError`` inside a transaction, which could take the record back.
     """
     at = timezone.now()
 
-    def check() -> User | None:
-        if not user.is_active or not check_password(password, user.password):
-            return None
-        return user if not has_code(user) or takes_code(user, code, at=at) else None
+    def check() -> bool:
+        if not user.is_active:
+            return False
+        if shown.credential:
+            return signed(user, shown.credential)
+        if user.has_usable_password():
+            return check_password(shown.password, user.password) and (
+                not has_code(user) or takes_code(user, shown.code, at=at) is not None
+            )
+        return shown.entered_at is not None and at - shown.entered_at < FRESH
 
-    method = Method.PASSWORD
-    found = attempt(name=user.username, address=None, method=method, check=check, at=at).user
-    if found is not None:
-        note(Kind.IDENTITY_CONFIRMED, user=user, method=method, at=at)
-    return found is not None
+    return confirmation(user=user, method=shown.method, check=check, at=at)
 
 
 def has_second_factor(user: User) -> bool:

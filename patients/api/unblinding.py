@@ -36,6 +36,7 @@ from patients.services.unblinding import (
 )
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
+from trials.identity import Shown
 from trials.models import UnblindingRequest
 from trials.permissions import Permission
 from trials.services.unblinding import prove
@@ -149,9 +150,8 @@ class OpenedOut(Shape):
 def proved(request: Request, body: dict[str, Any], *, purpose: str, **about: Any) -> dict[str, Any]:
     """Return a body with the proof of who sends it in the place of password and code."""
     rest = {name: value for name, value in body.items() if name not in ("password", "code")}
-    password, code = body["password"], body["code"]
-    by = acting_user(request)
-    return {**rest, "proof": prove(by, password=password, code=code, purpose=purpose, **about)}
+    shown = Shown(password=body["password"], code=body["code"])
+    return {**rest, "proof": prove(acting_user(request), shown, purpose=purpose, **about)}
 
 
 def proved_on(request: Request, body: dict[str, Any], record_id: UUID) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from tests.interface import caller_for
 from tests.marks import on_postgres
 from tests.postgres import contents
 from trials.errors import SiteStepRefused
+from trials.identity import Shown
 from trials.models import SealedAccess, Site, Trial, User
 from trials.permissions import Role
 from trials.services.sites import hold_site
@@ -293,9 +294,8 @@ def test_notices_follow_the_subject(study):
 def breaks_blind(person, subject):
     person.set_password(WORD)
     person.save()
-    proof = prove(
-        person, password=WORD, code="", purpose="emergency unblinding", subject_id=subject.pk
-    )
+    purpose = "emergency unblinding"
+    proof = prove(person, Shown(password=WORD), purpose=purpose, subject_id=subject.pk)
     break_blind(
         subject_id=subject.pk, would_change_treatment=True, reason="Neutropenic fever",
         proof=proof, by=person, at=NOW,

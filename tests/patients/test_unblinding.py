@@ -37,6 +37,7 @@ from tests.marks import on_postgres
 from tests.postgres import ask, contents, denied, differing
 from trials import sealed
 from trials.errors import IdentityNotConfirmed, ShownAlready, UnblindingRefused
+from trials.identity import Shown
 from trials.models import RefusedLook, RoleAssignment, SealedAccess, Site, Trial
 from trials.permissions import Role
 from trials.services.unblinding import prove
@@ -86,9 +87,8 @@ def investigator(study):
 
 def proof_of(person, subject=None, password=WORD):
     subject_id = subject and subject.pk
-    return prove(
-        person, password=password, code="", purpose="emergency unblinding", subject_id=subject_id
-    )
+    purpose = "emergency unblinding"
+    return prove(person, Shown(password=password), purpose=purpose, subject_id=subject_id)
 
 
 def break_it(study, subject, *, by=None, password=WORD, reason="Neutropenic fever", at=NOW):

@@ -1,10 +1,13 @@
 """An arm is in one answer, on the screen and over the interface, and in nothing that is kept."""
 
 import io
+import json
 import zipfile
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +20,9 @@ from tests.factories import Study
 from tests.interface import caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.patients.test_unblinding import ARMS, WORD, naming_an_arm, with_passwords
+from tests.trials.test_log_ins import enter
+from tests.trials.test_passkeys import options_on, owner_of
+from trials.log_in.requests import BEGAN
 from trials.models import RefusedLook, SealedAccess
 from trials.permissions import Role
 from trials.services.on_call import enter_duty
@@ -43,7 +49,7 @@ def study():
 
 
 def browser(person):
-    client = Client()
+    client = Client(SERVER_NAME="localhost")
     client.force_login(person)
     return client
 
@@ -127,6 +133,110 @@ def test_a_wrong_password_on_the_screen_shows_nothing_and_is_kept(study):
 
     assert "Nothing was shown" in answer.content.decode()
     assert RefusedLook.objects.get().reason == "identity_not_confirmed"
+
+
+def test_failed_log_ins_of_anybody_do_not_shut_the_screen(study):
+    subject = study.randomised()
+    investigator = study.people[Role.INVESTIGATOR]
+    client = browser(investigator)
+    for _ in range(settings.VIGIL_LOCK_FAILURES + 1):
+        door = Client(SERVER_NAME="localhost")
+        refused = door.post("/admin/login/", {"login": investigator.username, "password": "guess"})
+    assert "Too many failed attempts" in refused.content.decode()
+
+    assert "Lenalidomide" in client.post(screen_of(subject), FORM).content.decode()
+
+
+def test_too_many_wrong_passwords_on_the_screen_say_how_to_go_on(study):
+    subject = study.randomised()
+    client = browser(study.people[Role.INVESTIGATOR])
+    for _ in range(settings.VIGIL_LOCK_FAILURES):
+        client.post(screen_of(subject), {**FORM, "password": "wrong"})
+
+    refused = client.post(screen_of(subject), FORM).content.decode()
+    client.post(reverse("admin:logout"))
+    enter(study.people[Role.INVESTIGATOR].username, WORD, client=client)
+    again = client.post(screen_of(subject), {**FORM, "key": "again"})
+
+    assert "Log in afresh to go on at once" in refused
+    assert RefusedLook.objects.latest("refused_at").reason == "too_many_attempts"
+    assert "Lenalidomide" in again.content.decode()
+
+
+@pytest.fixture
+def telephone(study):
+    """The investigator's passkey."""
+    return owner_of(study.people[Role.INVESTIGATOR])
+
+
+def signed_on(client, subject, key):
+    options = options_on(client.get(screen_of(subject)), "vg-passkey-options")
+    rest = {name: value for name, value in FORM.items() if name not in ("password", "code")}
+    return {**rest, "key": "by passkey", "credential": json.dumps(key.signs(options))}
+
+
+def test_a_passkey_confirms_on_the_screen_without_a_password_and_once(study, telephone):
+    subject, client = study.randomised(), browser(study.people[Role.INVESTIGATOR])
+    form = signed_on(client, subject, telephone)
+
+    first = client.post(screen_of(subject), form)
+    again = client.post(screen_of(subject), {**form, "key": "another"})
+
+    assert "Lenalidomide" in first.content.decode()
+    assert "This passkey did not confirm it" in again.content.decode()
+    assert Unblinding.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({}, id="somebody else's"),
+        pytest.param({"verifies": False}, id="no finger, no face, no PIN"),
+        pytest.param({"origin": "https://elsewhere.example"}, id="signed for another site"),
+    ],
+)
+def test_a_passkey_that_is_not_theirs_or_asked_nobody_shows_nothing(study, telephone, other):
+    subject, client = study.randomised(), browser(study.people[Role.INVESTIGATOR])
+    key = replace(telephone, **other) if other else owner_of(study.people[Role.MEDICAL_MONITOR])
+
+    answer = client.post(screen_of(subject), signed_on(client, subject, key))
+
+    assert "This passkey did not confirm it" in answer.content.decode()
+    assert not Unblinding.objects.exists()
+
+
+@pytest.mark.parametrize("sent", ["{}", "[]", "7", '"x"', '{"id": 1}', "no JSON"])
+def test_what_is_no_passkeys_answer_is_refused_and_breaks_nothing(study, telephone, sent):
+    subject, client = study.randomised(), browser(study.people[Role.INVESTIGATOR])
+    form = {**signed_on(client, subject, telephone), "credential": sent}
+
+    answer = client.post(screen_of(subject), form)
+
+    assert answer.status_code == 200
+    assert "Nothing was shown" in answer.content.decode()
+    assert not Unblinding.objects.exists()
+
+
+def test_whoever_has_neither_password_nor_passkey_is_told_to_come_afresh(study):
+    subject, investigator = study.randomised(), study.people[Role.INVESTIGATOR]
+    client = browser(investigator)
+    investigator.set_unusable_password()
+    investigator.save()
+    client.force_login(investigator)  # as single sign-on lets in
+    form = {name: value for name, value in FORM.items() if name not in ("password", "code")}
+
+    def sent(key, *, began):
+        session = client.session
+        session[BEGAN] = (timezone.now() - timedelta(seconds=began)).timestamp()
+        session.save()
+        return client.post(screen_of(subject), {**form, "key": key}).content.decode()
+
+    page = client.get(screen_of(subject)).content.decode()
+    late, soon = sent("late", began=301), sent("soon", began=240)
+
+    assert 'name="password"' not in page
+    assert "Your log-in is too long ago" in late
+    assert "Lenalidomide" in soon
 
 
 def test_sheets_open_with_their_own_password_and_no_other(study):

@@ -27,6 +27,7 @@ from tests.stories.fetching import (
     routes_of_the_interface,
     text_of,
 )
+from trials.identity import Shown
 from trials.permissions import Role
 from trials.services.unblinding import prove
 
@@ -71,7 +72,7 @@ def _break_the_blind(study: Study, subject: Subject) -> str:
     by = study.people[Role.INVESTIGATOR]
     by.set_password(WORD)
     by.save()
-    proof = prove(by, password=WORD, code="", purpose="emergency unblinding", subject_id=subject.pk)
+    proof = prove(by, Shown(password=WORD), purpose="emergency unblinding", subject_id=subject.pk)
     opened = break_blind(
         subject_id=subject.pk, would_change_treatment=True, reason="Neutropenic fever",
         proof=proof, by=by, at=NOW,

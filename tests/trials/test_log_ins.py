@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -13,13 +14,13 @@ from django.utils import timezone
 from tests.factories import NOW, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once
-from trials.identity import confirms_identity, takes_code
+from trials.identity import Shown, confirms_identity, takes_code
 from trials.log_in.requests import BEGAN, LAST
 from trials.models import LogInRecord, UsedPassword
 from trials.models.accounts import Kind, Method
 from trials.permissions import Role
 from trials.services.accounts import add_person, end_lock, give_password
-from trials.services.log_ins import attempt, note_refused_sign_on
+from trials.services.log_ins import attempt, confirmation_refused_until, note_refused_sign_on
 from trials.services.setup import create_trial
 
 
@@ -628,24 +629,88 @@ def test_a_new_person_gets_in_with_a_role_and_a_password_of_their_own(study):
 # --- Asked anew ------------------------------------------------------------------------------
 
 
+def confirms(person, password=PASSWORD, **shown):
+    return confirms_identity(person, Shown(password=password, **shown)).user == person
+
+
 def test_identity_is_confirmed_by_password_and_code_and_a_code_is_good_once(person):
     secret = enrolled(person)
     once = code(secret)
 
-    assert not confirms_identity(person, password=PASSWORD)
-    assert confirms_identity(person, password=PASSWORD, code=once)
-    assert not confirms_identity(person, password=PASSWORD, code=once)
+    assert not confirms(person)
+    assert confirms(person, code=once)
+    assert not confirms(person, code=once)
 
 
 def test_without_a_second_factor_the_password_is_enough_and_a_wrong_one_is_not(person):
-    assert confirms_identity(person, password=PASSWORD)
-    assert not confirms_identity(person, password="wrong")
-    assert kinds(person) == [Kind.IDENTITY_CONFIRMED, Kind.FAILED]
+    assert confirms(person)
+    assert not confirms(person, "wrong")
+    assert kinds(person) == [Kind.IDENTITY_CONFIRMED, Kind.NOT_CONFIRMED]
 
 
-def test_failed_confirmations_lock_the_log_in(person):
-    for _ in range(3):
-        confirms_identity(person, password="wrong")
-
-    assert not confirms_identity(person, password=PASSWORD)
+def test_failed_log_ins_of_anybody_keep_nobody_who_is_in_from_confirming(person):
+    inside = logged_in(person.username)
+    for _ in range(4):
+        enter(person.username, "wrong")
     assert b"Too many failed attempts" in enter(person.username).content
+
+    assert confirms(person)
+    assert inside.get(HOME).status_code == 200
+
+
+def test_failed_confirmations_end_with_the_third_and_lock_no_log_in(person):
+    failed = [confirms_identity(person, Shown(password="wrong")) for _ in range(3)]
+    refused = confirms_identity(person, Shown(password=PASSWORD))
+
+    assert [found.locked_until for found in failed] == [None, None, None]
+    assert refused.user is None
+    assert refused.locked_until
+    assert kinds(person) == [Kind.NOT_CONFIRMED] * 3
+    assert enter(person.username).status_code == 302
+
+
+def test_two_failed_confirmations_are_forgiven_by_the_third(person):
+    for password in ("wrong", "wrong", PASSWORD, "wrong", "wrong"):
+        confirms(person, password)
+
+    assert confirms(person)
+
+
+def test_a_new_log_in_opens_the_way_to_confirm_at_once(person):
+    for _ in range(3):
+        confirms(person, "wrong")
+    assert not confirms(person)
+
+    logged_in(person.username)
+
+    assert confirms(person)
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(-1, False), (0, True)])
+def test_too_many_failed_confirmations_are_over_when_the_lock_is(person, settings, seconds, asked):
+    for _ in range(3):
+        confirms(person, "wrong")
+    last = LogInRecord.objects.latest("at").at
+    at = last + timedelta(seconds=settings.VIGIL_LOCK_SECONDS + seconds)
+
+    assert (confirmation_refused_until(person, at=at) is None) is asked
+
+
+@on_postgres
+def test_guesses_at_the_same_moment_are_no_more_than_the_limit(person):
+    at_once(*[partial(confirms, person, "wrong")] * 8)
+
+    assert kinds(person) == [Kind.NOT_CONFIRMED] * 3
+
+
+@pytest.mark.parametrize(("ago", "confirmed"), [(299, True), (301, False)])
+def test_whoever_has_no_password_here_confirms_soon_after_they_came(person, ago, confirmed):
+    person.set_unusable_password()
+    person.save()
+    entered = timezone.now() - timedelta(seconds=ago)
+
+    assert confirms(person, "", entered_at=entered) is confirmed
+
+
+def test_whoever_has_a_password_does_not_confirm_by_having_come(person):
+    assert not confirms(person, "", entered_at=timezone.now())

@@ -55,9 +55,9 @@ def browser() -> Client:
     return Client(SERVER_NAME="localhost", raise_request_exception=False)
 
 
-def options_on(page) -> dict:
+def options_on(page, name: str = "js_data") -> dict:
     """Return what a page hands to the browser's ``navigator.credentials``."""
-    found = re.search(r'<script id="js_data"[^>]*>(.*?)</script>', page.content.decode(), re.S)
+    found = re.search(rf'<script id="{name}"[^>]*>(.*?)</script>', page.content.decode(), re.S)
     (options,) = json.loads(found[1]).values()
     return options
 

@@ -22,6 +22,7 @@ from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
 from trials.identity import takes_code
 from trials.log_in.adapters import locked_text
+from trials.log_in.passkeys import read
 from trials.log_in.requests import address_of
 from trials.models import User
 from trials.models.accounts import Method
@@ -78,7 +79,7 @@ class AddPasskey(AddWebAuthnForm):
     def clean_credential(self) -> Any:
         """Return what can be read as a new passkey; who made it for whom is asked afterwards."""
         credential = self.cleaned_data["credential"]
-        made = _read(RegistrationResponse, credential)
+        made = read(RegistrationResponse, credential)
         if made.response.attestation_object.auth_data.credential_data is None:
             raise get_mfa_adapter().validation_error("incorrect_code")
         return credential
@@ -86,7 +87,7 @@ class AddPasskey(AddWebAuthnForm):
 
 class _Signed(AuthenticateWebAuthnForm):
     def clean_credential(self) -> Authenticator:
-        _read(AuthenticationResponse, self.cleaned_data["credential"])
+        read(AuthenticationResponse, self.cleaned_data["credential"])
         return super().clean_credential()
 
 
@@ -111,18 +112,6 @@ class SecondStepByPasskey(_Signed):
 
         _counted(self.user, Method.PASSKEY, check)
         return found[0]
-
-
-def _read(kind: Any, credential: Any) -> Any:
-    """Return a browser's answer, read. Raises ``ValidationError`` for what is none.
-
-    The library reads bytes that anybody may send, before anything is known of them. Whatever it
-    stumbles over there is wrong with them, and no fault of ours.
-    """
-    try:
-        return kind.from_dict(credential)
-    except Exception as error:
-        raise get_mfa_adapter().validation_error("incorrect_code") from error
 
 
 def _counted(user: User, method: Method, check: Callable[[], User | None]) -> None:

@@ -63,6 +63,40 @@ def attempt(
     return Attempt()
 
 
+@transaction.atomic(durable=True)
+def confirmation(*, user: User, method: Method, check: Callable[[], bool], at: datetime) -> Attempt:
+    """Ask ``check`` whether somebody who is in is still themselves; record what came of it.
+
+    Only they themselves can fail here, and a lock of their name, which anybody can cause, does not
+    count. After too many failures nothing is asked until they log in afresh, or some time is over.
+    See docs/decisions/0017.
+    """
+    with connection.cursor() as cursor:
+        key = f"confirm {user.pk}"
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+    if end := confirmation_refused_until(user, at=at):
+        return Attempt(locked_until=end)
+    passed = check()
+    kind = Kind.IDENTITY_CONFIRMED if passed else Kind.NOT_CONFIRMED
+    note(kind, user=user, at=at, method=method)
+    return Attempt(user=user if passed else None)
+
+
+def confirmation_refused_until(user: User, *, at: datetime) -> datetime | None:
+    """Return until when somebody is not asked anew who they are; nothing if they are."""
+    failed: list[datetime] = []
+    for kind, when in _recent(at).filter(person=user).values_list("kind", "at"):
+        if kind in _BEGIN_AGAIN:
+            failed = []
+        elif kind == Kind.NOT_CONFIRMED:
+            failed.append(when)
+    end = locked_until(failed, _policy(settings.VIGIL_LOCK_FAILURES))
+    return end if end is not None and at < end else None
+
+
+_BEGIN_AGAIN = (Kind.LOGGED_IN, Kind.LOCK_ENDED, Kind.IDENTITY_CONFIRMED)
+
+
 def lock_end(*, key: str, address: str | None, at: datetime) -> datetime | None:
     """Return until when log-in is refused for a name, or from an address; nothing if it is not."""
     ends = [lock_ends([key], at=at).get(key)]

@@ -13,8 +13,9 @@ from events.outcomes import Reason, Refused
 from trials import sealed
 from trials.errors import IdentityNotConfirmed, ShownAlready, UnblindingRefused
 from trials.events import BlindOpened
-from trials.identity import confirms_identity
+from trials.identity import Shown, confirms_identity
 from trials.models import Trial, User
+from trials.models.accounts import Method
 from trials.permissions import Permission, authorise
 
 
@@ -85,20 +86,31 @@ class Proof:
 
 
 def prove(
-    by: User, *, password: str, code: str, purpose: str, trial_id: UUID | None = None,
+    by: User, shown: Shown, *, purpose: str, trial_id: UUID | None = None,
     subject_id: UUID | None = None,
 ) -> Proof:  # fmt: skip
     """Return the proof a service asks for. Called before its transaction, never inside one.
 
-    A failure counts towards the lock of the log-in and is kept as a refused attempt. Raises
-    ``IdentityNotConfirmed``.
+    A failure is kept as a refused attempt. Raises ``IdentityNotConfirmed``.
     """
     with noting_refusals(by=by, purpose=purpose, trial_id=trial_id, subject_id=subject_id):
-        if not confirms_identity(by, password=password, code=code):
-            raise IdentityNotConfirmed(
-                Reason("identity_not_confirmed", "The password, or the code, is not right.")
+        found = confirms_identity(by, shown)
+        if found.locked_until:
+            until = f"{found.locked_until:%H:%M:%S} UTC"
+            told = (
+                f"Too many failed attempts. Log in afresh to go on at once, or wait until {until}."
             )
+            raise IdentityNotConfirmed(Reason("too_many_attempts", told))
+        if found.user is None:
+            raise IdentityNotConfirmed(Reason("identity_not_confirmed", _NOT_RIGHT[shown.method]))
     return Proof(by.pk)
+
+
+_NOT_RIGHT = {
+    Method.PASSWORD: "The password, or the code, is not right.",
+    Method.PASSKEY: "This passkey did not confirm it.",
+    Method.SIGN_ON: "Your log-in is too long ago. Log in afresh, and confirm within five minutes.",
+}
 
 
 def require_proof(by: User, proof: Proof) -> None:
