@@ -15,8 +15,9 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import connections, models, transaction
+from django.db import DatabaseError, connections, models, transaction
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
 from psycopg.types.json import Jsonb
 
 from config.row_security import policies
@@ -125,6 +126,21 @@ class Garden:
         )
         found = {row[0] for row in self.cursor.fetchall()}
         return [n for n, place in enumerate(self.places) if place.ids[model] in found]
+
+    def refuses(self, model: type[models.Model], place: Place, *, reader: User) -> bool:
+        """Return whether the policy refuses a new row of a place; nothing is kept of it."""
+        row = place.row(model)
+        savepoint = transaction.savepoint(using="owner")
+        try:
+            with self.as_application(reader.pk):
+                self.cursor.execute(self.insertion(model), row)
+        except DatabaseError as error:
+            if "row-level security policy" not in str(error):
+                raise
+            return isinstance(error.__cause__, InsufficientPrivilege)
+        finally:
+            transaction.savepoint_rollback(savepoint, using="owner")
+        return False
 
     @contextmanager
     def as_application(self, reader: object) -> Iterator[None]:

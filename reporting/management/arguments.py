@@ -76,10 +76,10 @@ def write_whole(out: Path, content: bytes) -> None:
         raise CommandError(f"{out} cannot be written: {error.strerror}.") from error
 
 
-def only_person(trial: Trial, role: Role, now: datetime) -> User:
+def only_person(trial: Trial, role: Role, now: datetime, *, option: str = "--by") -> User:
     """Return the one person who holds a role in the whole trial.
 
-    Raises ``CommandError`` asking for ``--by`` if that is nobody or more than one.
+    Raises ``CommandError`` asking for the command's option if that is nobody or more than one.
     """
     roles = RoleAssignment.objects.in_force(now).filter(
         trial=trial, site=None, role=role, user__is_active=True
@@ -88,7 +88,7 @@ def only_person(trial: Trial, role: Role, now: datetime) -> User:
     if len(people) != 1:
         names = ", ".join(person.username for person in people) or "nobody"
         raise CommandError(
-            f"Say who asks with --by USERNAME: the {role.label.lower()} of {trial.code} is "
+            f"Say who asks with {option} USERNAME: the {role.label.lower()} of {trial.code} is "
             f"not one person ({names})."
         )
     return people[0]

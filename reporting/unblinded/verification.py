@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count
 
 from events.history import history_model
 from events.models import OutboxEvent
@@ -82,10 +80,10 @@ def verify_randomisation(
         authorise(by, Permission.VERIFY_RANDOMISATION, trial=trial)
     detail = "verification with an annex by arm" if annex else "verification"
     with reading_as_system(WHOLE):
-        held, allocated = _one_moment(trial, by=by, detail=detail)
+        held, allocated, gone = _one_moment(trial, by=by, detail=detail)
         rows = RandomisationList.objects.live().filter(trial=trial)
         lists = list(rows.prefetch_related("approvals__approved_by"))
-        findings = verify(held, [_published(trial, each) for each in lists], allocated)
+        findings = verify(held, [_published(trial, each) for each in lists], allocated, gone)
     taken = _taken_by_stratum(allocated)
     return Certificate(
         trial=trial.code,
@@ -102,65 +100,104 @@ def verify_randomisation(
 
 def _one_moment(
     trial: Trial, *, by: User, detail: str
-) -> tuple[tuple[HeldList, ...], list[Allocated]]:
-    """Return both sides as of one moment: none randomised while they were read."""
-    before = _allocated(trial)
+) -> tuple[tuple[HeldList, ...], list[Allocated], list[str]]:
+    """Return sealed lists, allocations and those gone, as of one moment between two of them."""
+    before, _ = _allocated(trial)
     for _ in range(LOOKS):
         held = sealed_lists(trial=trial, by=by, detail=detail)
-        after = _allocated(trial)
+        after, gone = _allocated(trial)
         if {each.number for each in after} == {each.number for each in before}:
-            return held, after
+            return held, after, gone
         before = after
     raise ReportRefused(Reason("too_busy", "Subjects are being randomised: try again in a moment."))
 
 
-def _allocated(trial: Trial) -> list[Allocated]:
+@dataclass(frozen=True, slots=True)
+class _Witnesses:
+    """What tells of allocations beside their rows, by the allocation's id."""
+
+    announced: Mapping[str, list[dict[str, Any]]]
+    randomised: Mapping[str, list[dict[str, Any]]]
+    history: Mapping[str, list[Any]]
+    subjects: Mapping[str, list[str]]
+
+    def names(self) -> dict[str, str]:
+        """Return a name of every allocation told of: its number, or its id if only events know."""
+        named = {key: key for key in (*self.announced, *self.randomised)}
+        return named | {key: versions[0].number for key, versions in self.history.items()}
+
+
+def _allocated(trial: Trial) -> tuple[list[Allocated], list[str]]:
+    """Return the allocations, and the names of those that only an event or the history knows.
+
+    The rows are read last, so that none made meanwhile seems to be gone.
+    """
+    told = _witnesses(trial)
     rows = Allocation.objects.filter(site__trial=trial).select_related("site", "protocol_version")
-    announced = _announced(trial)
-    history: dict[UUID, list[Any]] = defaultdict(list)
+    found = list(rows.order_by("allocated_at", "pk"))
+    there = {str(row.pk) for row in found}
+    gone = sorted(name for key, name in told.names().items() if key not in there)
+    return [_one(row, told) for row in found], gone
+
+
+def _one(row: Allocation, told: _Witnesses) -> Allocated:
+    key = str(row.pk)
+    versions = told.history.get(key, [])
+    return Allocated(
+        number=row.number,
+        list_id=str(row.list_id),
+        slot_id=str(row.slot_id),
+        facts=Facts(row.stratum, row.levels, row.site.code, row.randomised_on.isoformat()),
+        derived=_derived(row.inputs, row.protocol_version.protocol),
+        same_as_first_kept=_same(row, versions),
+        versions=len(versions),
+        announced=tuple(_facts_told(each, row) for each in told.announced.get(key, ())),
+        subjects=tuple(told.subjects.get(key, ())),
+        told_subjects=tuple(each.get("subject_id", "") for each in told.randomised.get(key, ())),
+    )
+
+
+def _witnesses(trial: Trial) -> _Witnesses:
+    history: defaultdict[str, list[Any]] = defaultdict(list)
     kept: Any = history_model(Allocation)._default_manager.filter(site__trial=trial)
     for version_ in kept.order_by("pgh_id"):
-        history[version_.pgh_obj_id].append(version_)
-    subjects = dict(
-        Subject.objects.filter(trial=trial, allocation__isnull=False)
-        .values_list("allocation")
-        .annotate(Count("pk"))
+        history[str(version_.pgh_obj_id)].append(version_)
+    subjects: defaultdict[str, list[str]] = defaultdict(list)
+    pointing = Subject.objects.filter(trial=trial, allocation__isnull=False)
+    for allocation_id, subject_id in pointing.values_list("allocation", "pk"):
+        subjects[str(allocation_id)].append(str(subject_id))
+    return _Witnesses(
+        announced=_told(trial, "trials.SlotAllocated"),
+        randomised=_told(trial, "patients.SubjectRandomised"),
+        history=history,
+        subjects=subjects,
     )
-    return [
-        Allocated(
-            number=row.number,
-            list_id=str(row.list_id),
-            slot_id=str(row.slot_id),
-            facts=Facts(row.stratum, row.levels, row.site.code, row.randomised_on.isoformat()),
-            derived=_derived(row.inputs, row.protocol_version.protocol),
-            same_as_first_kept=_same(row, history[row.pk]),
-            versions=len(history[row.pk]),
-            announced=_told(announced.get(str(row.pk)), row),
-            subjects=subjects.get(row.pk, 0),
-        )
-        for row in rows.order_by("allocated_at", "pk")
-    ]
 
 
-def _announced(trial: Trial) -> dict[str, dict[str, Any]]:
-    events = OutboxEvent.objects.filter(stream=trial.code, type="trials.SlotAllocated")
-    payloads = events.values_list("payload", flat=True)
-    return {payload["allocation_id"]: payload for payload in payloads}
+def _told(trial: Trial, type_: str) -> defaultdict[str, list[dict[str, Any]]]:
+    """Return what the events of a type say, by the allocation they name."""
+    told: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    events = OutboxEvent.objects.filter(stream=trial.code, type=type_).order_by("pk")
+    for payload in events.values_list("payload", flat=True):
+        if isinstance(payload, dict) and "allocation_id" in payload:
+            told[str(payload["allocation_id"])].append(payload)
+    return told
 
 
-def _told(payload: dict[str, Any] | None, row: Allocation) -> tuple[str, str, str] | None:
-    if payload is None:
-        return None
-    here = row.site.code if payload["site_id"] == str(row.site_id) else payload["site_id"]
-    return payload["stratum"], here, payload["randomised_on"]
+def _facts_told(payload: dict[str, Any], row: Allocation) -> tuple[str, str, str]:
+    site_id = payload.get("site_id", "")
+    here = row.site.code if site_id == str(row.site_id) else site_id
+    return payload.get("stratum", ""), here, payload.get("randomised_on", "")
 
 
 def _same(row: Allocation, versions: list[Any]) -> bool:
     return bool(versions) and all(getattr(row, name) == getattr(versions[0], name) for name in KEPT)
 
 
-def _derived(inputs: Mapping[str, Any], protocol: Protocol) -> tuple[dict[str, str], str] | None:
+def _derived(inputs: Any, protocol: Protocol) -> tuple[dict[str, str], str] | None:
     """Return levels and stratum that stored inputs give, or nothing if no level holds them."""
+    if not isinstance(inputs, Mapping):
+        return None
     asked = [each for each in protocol.screening.variables if each.code in inputs]
     own = {each.code for each in asked}
     values: dict[str, Value] = {code: value for code, value in inputs.items() if code not in own}
@@ -182,7 +219,9 @@ def _published(trial: Trial, row: RandomisationList) -> PublishedList:
         method=row.method,
         generator=row.generator,
         digest=row.digest,
-        announced=tuple(payload["digest"] for payload in events.values_list("payload", flat=True)),
+        announced=tuple(
+            payload.get("digest", "") for payload in events.values_list("payload", flat=True)
+        ),
         approvals=tuple((yes.approved_by.username, yes.digest) for yes in row.approvals.all()),
     )
 

@@ -6,37 +6,33 @@ import sys
 from contextlib import contextmanager
 from datetime import timedelta
 
-import psycopg
 import pytest
 from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
-from django.utils import timezone
-from psycopg.errors import InsufficientPrivilege
 
 from config.database import rights
 from config.row_security import ABOUT_NO_SUBJECT, policies, protect
 from dosing.models import Kit
-from events.acting import as_system
 from events.models import IdempotencyRecord, OutboxEvent
 from events.reading import read_as, reading_as_system
 from events.tasks import drain
 from patients.models import Subject
 from reporting.models import SafetySummary
-from tests.factories import Study, user
+from tests.factories import user
 from tests.interface import caller_for, drawn_kits, reasons_of
 from tests.marks import on_postgres
-from tests.planted import Place, guarded, planted
+from tests.planted import guarded, planted
 from tests.postgres import ask, at_once, column, denied
 from tests.stories.live import manage, owner_url
-from trials.models import RoleAssignment, Site, Trial
+from tests.worlds import ELSEWHERE, HERE, OTHER_TRIAL, World, as_application
+from trials.models import Site
 from trials.permissions import TABLE, Permission, Role
 
 
 pytestmark = on_postgres
 
-HERE, ELSEWHERE, OTHER_TRIAL = 0, 1, 2
 BY_OTHER_RULES = {
     IdempotencyRecord._meta.db_table,  # whoever sent the request
     SafetySummary._meta.db_table,  # whoever reads the trial's summaries
@@ -48,41 +44,6 @@ BY_OTHER_RULES = {
     "trials_unblindinganswer",
     "trials_unblindinganswerhistory",
 }
-
-
-class World:
-    """Two sites of one trial and one of another, each with a coordinator."""
-
-    def __init__(self) -> None:
-        self.study = Study(kits=0)
-        self.here = self.study.site
-        self.elsewhere = self.study.add_site("FR-01")
-        with as_system():
-            other = Trial.objects.create(code="OTHER", title="Other", created_at=timezone.now())
-            self.other_trial = Site.objects.create(
-                trial=other, code="DE-01", name="DE-01", country="DE", time_zone="Europe/Berlin"
-            )
-        self.coordinator = self.study.coordinator
-        self.colleague = self.study.person(Role.COORDINATOR, site=self.elsewhere)
-        self.stranger = user("stranger")
-        self.role(self.stranger, Role.COORDINATOR, self.other_trial)
-
-    def role(self, person, role, site):
-        with as_system():
-            return RoleAssignment.objects.create(
-                user=person,
-                role=role,
-                site=site,
-                trial=site.trial,
-                starts_at=timezone.now() - timedelta(1),
-            )
-
-    def places(self):
-        return (
-            Place(self.here, self.coordinator),
-            Place(self.elsewhere, self.colleague),
-            Place(self.other_trial, self.stranger),
-        )
 
 
 @pytest.fixture
@@ -104,22 +65,6 @@ def without(seen, names):
 def no_reader(monkeypatch):
     """Connections opened from here on begin as the site's own do: with no reader."""
     monkeypatch.delitem(settings.DATABASES["default"]["OPTIONS"], "options")
-
-
-def as_application(statement, *, reader=None):
-    """Run raw SQL over a connection of its own with the application's log-in."""
-    with application() as link:
-        if reader is not None:
-            link.execute("SELECT set_config('vigil.reader', %s, false)", [str(reader)])
-        return [row[0] for row in link.execute(statement).fetchall()]
-
-
-def application():
-    found = settings.DATABASES["default"]
-    return psycopg.connect(
-        host=found["HOST"], port=found["PORT"], dbname=found["NAME"], user=found["USER"],
-        password=found["PASSWORD"], autocommit=True,
-    )  # fmt: skip
 
 
 # --- Every table ------------------------------------------------------------------------------
@@ -248,7 +193,7 @@ def test_no_row_is_written_into_another_sites_records(world):
         inserted = [model for model in garden.models if "INSERT" in rights(model)]
         for model in inserted:
             table = model._meta.db_table
-            written[table] = not refused(garden, model, foreign, reader=world.coordinator)
+            written[table] = not garden.refuses(model, foreign, reader=world.coordinator)
 
     assert len(written) > 20
     assert {table for table, done in written.items() if done} == set()
@@ -264,25 +209,9 @@ def test_a_row_is_written_into_the_records_of_ones_own_site(world):
             for model in garden.models
             if "INSERT" in rights(model) and model._meta.db_table not in others
         ]
-        stopped = {m for m in inserted if refused(garden, m, own, reader=world.coordinator)}
+        stopped = {m for m in inserted if garden.refuses(m, own, reader=world.coordinator)}
 
     assert stopped == set()
-
-
-def refused(garden, model, place, *, reader):
-    """Return whether the policy refuses a new row of a place; nothing is kept of it."""
-    row = place.row(model)
-    savepoint = transaction.savepoint(using="owner")
-    try:
-        with garden.as_application(reader.pk):
-            garden.cursor.execute(garden.insertion(model), row)
-    except DatabaseError as error:
-        if "row-level security policy" not in str(error):
-            raise
-        return isinstance(error.__cause__, InsufficientPrivilege)
-    finally:
-        transaction.savepoint_rollback(savepoint, using="owner")
-    return False
 
 
 def test_another_sites_rows_are_not_changed_nor_given_away(world):

@@ -149,6 +149,7 @@ def test_the_command_writes_the_file_and_says_its_digest(tmp_path, capsys):
         pytest.param({"as_known_at": "2026-03-10T12:00"}, "offset", id="no offset"),
         pytest.param({"out": "missing/pfs.json"}, "no folder", id="folder missing"),
         pytest.param({"by": "nobody"}, "nobody", id="unknown person"),
+        pytest.param({"by": "coordinator-DE-01"}, "does not allow", id="another role"),
     ],
 )
 def test_the_command_says_what_is_wrong_and_writes_nothing(tmp_path, changed, said):

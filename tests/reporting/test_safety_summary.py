@@ -25,6 +25,7 @@ from reporting.services.safety_summaries import (
 from reporting.tasks import write_due_safety_summaries
 from tests.factories import TODAY, Study
 from tests.marks import on_postgres
+from tests.postgres import ask, contents
 from trials.models import Trial
 from trials.permissions import Role
 
@@ -230,13 +231,45 @@ def test_the_command_writes_and_recomputes(capsys):
             {"period": "2026-03", "recompute": True}, "has been written", id="nothing to recompute"
         ),
         pytest.param({}, "ended yet", id="no period"),
+        pytest.param({"period": "2026-03", "by": "nobody"}, "user nobody", id="unknown person"),
+        pytest.param(
+            {"period": "2026-03", "by": "pharmacist-DE-01"}, "does not allow", id="another role"
+        ),
     ],
 )
-def test_the_command_says_what_is_wrong(options, said):
+def test_the_command_says_what_is_wrong_and_writes_nothing(options, said):
     Study(kits=0)
+    before = contents()
 
     with pytest.raises(CommandError, match=said):
         call_command("safety_summary", **{"trial": "CLLM1", **options})
+
+    assert contents() == before
+
+
+@on_postgres
+def test_the_command_asks_who_writes_when_there_are_two_safety_officers():
+    study = Study(kits=0)
+    study.person(Role.SAFETY_OFFICER, name="second officer")
+
+    with pytest.raises(CommandError, match="--by"):
+        call_command("safety_summary", trial="CLLM1", period="2026-03")
+
+    assert not SafetySummary.objects.exists()
+
+
+@on_postgres
+def test_the_command_fails_and_names_both_digests_when_the_stored_one_is_another():
+    Study(kits=0)
+    call_command("safety_summary", trial="CLLM1", period="2026-03")
+    digest = SafetySummary.objects.get().digest
+    ask(
+        "SELECT set_config('pghistory.context_metadata', '{}', true);"
+        "UPDATE reporting_safetysummary SET digest = repeat('0', 64)"
+    )
+
+    with pytest.raises(CommandError, match=f"edition 1 differs: stored 0{{64}}, .*{digest}"):
+        call_command("safety_summary", trial="CLLM1", period="2026-03", recompute=True)
 
 
 @on_postgres

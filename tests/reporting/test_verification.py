@@ -228,3 +228,43 @@ def test_nobody_else_verifies():
             verify_randomisation(trial=study.trial, by=study.people[role], at=NOW)
 
     assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--trial", "NONE"), "There is no trial NONE here (known: CLLM1)."),
+        (("--as", "nobody"), "There is no active user nobody."),
+        (("--as", "coordinator-DE-01"), "Your role here does not allow you to"),
+        (("--pdf", "missing/certificate.pdf"), "There is no folder"),
+        (("--pdf", "."), "is a folder; name a file in it."),
+    ],
+    ids=["unknown trial", "unknown person", "another role", "no folder", "a folder"],
+)
+def test_the_command_says_what_is_wrong_before_anybody_looks(tmp_path, monkeypatch, words, said):
+    Study(kits=0)
+    monkeypatch.chdir(tmp_path)
+    before = contents()
+
+    with pytest.raises(CommandError) as failure:
+        call_command(
+            "randomisation", "verify", "--trial", "CLLM1", "--as", "unblinded_statistician", *words
+        )
+
+    assert said in str(failure.value)
+    assert contents() == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_prints_the_counts_by_arm_in_an_annex_alone():
+    study = Study(kits=0, arms=("QXACT", "QXCTRL"))
+    study.randomised()
+    command = ("randomisation", "verify", "--trial", "CLLM1", "--as", study.statistician.username)
+    plain, annex = StringIO(), StringIO()
+
+    call_command(*command, stdout=plain)
+    call_command(*command, "--annex", stdout=annex)
+
+    assert "QX" not in plain.getvalue()
+    assert "H QXACT: 1" in annex.getvalue()
+    assert SealedAccess.objects.filter(detail="verification with an annex by arm").count() == 1

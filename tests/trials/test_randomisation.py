@@ -1,11 +1,11 @@
-import contextlib
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from events.acting import as_system
 from events.models import OutboxEvent
@@ -128,17 +128,51 @@ def test_eight_at_once_neither_skip_nor_double_a_place():
     assert taken() == 24
 
 
-def overlapping(monkeypatch, *, wait=30):
-    """Hold every request after it has read and before it takes a place, until two are there."""
-    both_have_read = threading.Barrier(2)
-    take = sealed.take_slot
+def waiting_for_me():
+    """Return how many sessions wait for a lock of this one, once any does; 0 if none comes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (me,) = cursor.fetchone()
+    for _ in range(500):
+        blocked = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+        if found := column(blocked, me):
+            return len(found)
+        time.sleep(0.02)
+    return 0
+
+
+def overlapping(monkeypatch):
+    """Let two requests read before either takes a place, and the one that takes it wait.
+
+    It goes on once the other waits for its lock. Returns how many were seen to wait. Where the two
+    do not meet, both fail.
+    """
+    both_have_read, waiting, take = threading.Barrier(2), [], sealed.take_slot
 
     def take_when_both_have_read(*facts):
-        with contextlib.suppress(threading.BrokenBarrierError):
-            both_have_read.wait(timeout=wait)
-        return take(*facts)
+        both_have_read.wait(timeout=30)
+        slot = take(*facts)
+        if not waiting:
+            waiting.append(waiting_for_me())
+        return slot
 
     monkeypatch.setattr(sealed, "take_slot", take_when_both_have_read)
+    return waiting
+
+
+def reached_one_by_one(monkeypatch):
+    """Let a request that may take a place wait before it does until another waits for its lock.
+
+    Returns how many each request that came so far has seen wait.
+    """
+    waiting, take = [], sealed.take_slot
+
+    def take_when_another_waits(*facts):
+        waiting.append(waiting_for_me())
+        return take(*facts)
+
+    monkeypatch.setattr(sealed, "take_slot", take_when_another_waits)
+    return waiting
 
 
 def randomise(study, subject):
@@ -150,10 +184,12 @@ def randomise(study, subject):
 def test_two_requests_that_both_read_before_either_writes_get_two_slots(monkeypatch):
     study = Study(kits=0)
     first, second = study.screened(), study.screened()
-    overlapping(monkeypatch)
+    waiting = overlapping(monkeypatch)
 
     slots = at_once(partial(randomise, study, first), partial(randomise, study, second))
 
+    assert waiting == [1]
+    assert [type(slot).__name__ for slot in slots] == ["UUID", "UUID"]
     assert len(set(slots)) == 2
     assert positions() == [1, 2]
 
@@ -183,10 +219,11 @@ def test_the_same_order_of_steps_gives_one_slot_to_both_where_the_next_is_read_b
 def test_one_subject_asked_for_twice_at_once_gets_one_slot(monkeypatch):
     study = Study(kits=0)
     subject = study.screened()
-    overlapping(monkeypatch, wait=1)  # the second waits for the subject and cannot be there
+    waiting = reached_one_by_one(monkeypatch)
 
     answers = at_once(*[partial(randomise, study, subject)] * 2)
 
+    assert waiting == [1]  # one came so far, and saw the other wait for the subject
     assert sorted(type(answer).__name__ for answer in answers) == ["NotRandomisable", "UUID"]
     assert positions() == [1]
 

@@ -11,12 +11,14 @@ from itertools import chain
 
 from events.outcomes import Reason
 from trials.rules.commitment import Contents, digest_of
-from trials.rules.list_parameters import design_from
+from trials.rules.list_parameters import design_from, parameters_of
 from trials.rules.randomisation import (
+    DRAW_BITS,
     GENERATOR,
     SITE,
     Design,
     Entry,
+    Minimisation,
     counted,
     generate,
     minimised_arm,
@@ -82,8 +84,9 @@ class Facts:
 class Allocated:
     """One allocation. ``derived`` is what its inputs give by its protocol version's factors.
 
-    ``first_kept`` is the row as its history first kept it, ``versions`` how many the history has,
-    ``announced`` what its event said (stratum, site, day), ``subjects`` how many point to it.
+    ``same_as_first_kept`` compares the row with what its history first kept, ``versions`` are how
+    many the history has, ``announced`` is what its events said (stratum, site, day), ``subjects``
+    are who point to it, and ``told_subjects`` whom the events of their randomisation named.
     """
 
     number: str
@@ -93,16 +96,22 @@ class Allocated:
     derived: tuple[Mapping[str, str], str] | None
     same_as_first_kept: bool
     versions: int
-    announced: tuple[str, str, str] | None
-    subjects: int
+    announced: tuple[tuple[str, str, str], ...]
+    subjects: tuple[str, ...]
+    told_subjects: tuple[str, ...]
 
 
 def verify(
-    held: Sequence[HeldList], published: Sequence[PublishedList], allocated: Sequence[Allocated]
+    held: Sequence[HeldList],
+    published: Sequence[PublishedList],
+    allocated: Sequence[Allocated],
+    gone: Sequence[str] = (),
 ) -> tuple[Reason, ...]:
     """Return everything that is not as it must be; empty means the randomisation is verified.
 
-    ``held`` are in the order of their numbers.
+    ``held`` are in the order of their numbers. ``gone`` name the allocations that an event or the
+    history tells of and that have no row any more. What cannot be read is a finding too: nobody
+    hides a change behind an error.
     """
     known = {each.list_id: each for each in published}
     return tuple(
@@ -112,6 +121,7 @@ def verify(
             _again_minimised(held),
             _slots_and_allocations(held, allocated),
             *(_allocation_findings(each) for each in allocated),
+            _gone(gone),
         )
     )
 
@@ -162,19 +172,22 @@ def _gaps(held: HeldList, name: str) -> Iterator[Reason]:
         positions[slot.stratum].append(slot.position)
     for stratum, found in sorted(positions.items()):
         if sorted(found) != list(range(1, len(found) + 1)):
-            text = f"{name}: stratum {stratum} does not run from slot 1 without a gap."
+            text = f"{name}: stratum {stratum or 'all'} does not run from slot 1 without a gap."
             yield Reason("order_broken", text)
     for stratum, taken in sorted(held.taken.items()):
         if taken > len(positions[stratum]):
-            yield Reason("too_many_taken", f"{name}: stratum {stratum} has fewer slots than taken.")
+            text = f"{name}: stratum {stratum or 'all'} has fewer slots than taken."
+            yield Reason("too_many_taken", text)
 
 
 def _again_generated(held: HeldList, name: str) -> Iterator[Reason]:
     """Compare every slot with the one the named generator makes of the seed."""
     contents = held.contents
-    if contents.generator != GENERATOR:
+    design = _design(contents)
+    if design is None:
+        yield Reason("parameters_broken", f"{name}: its parameters are those of no design.")
+    if design is None or contents.generator != GENERATOR:
         return
-    design = design_from(contents.parameters)
     made: dict[tuple[str, int], Entry] = {}
     count: Counter[str] = Counter()
     for entry in generate(design, seed=contents.seed):
@@ -191,34 +204,52 @@ def _again_generated(held: HeldList, name: str) -> Iterator[Reason]:
         yield Reason("slots_missing", text)
 
 
+def _design(contents: Contents) -> Design | None:
+    """Return the design a list was made by, or nothing for a text that was never written so."""
+    try:
+        design = design_from(contents.parameters)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return design if parameters_of(design) == contents.parameters else None
+
+
 def _again_minimised(held: Sequence[HeldList]) -> Iterator[Reason]:
     """Decide every minimised arm again, in order, each after all before it."""
     earlier: list[tuple[Mapping[str, str], int]] = []
     for each in held:
-        if each.contents.method != "minimisation":
+        design = _design(each.contents)
+        if design is None or design.minimisation is None:
             continue
-        design = design_from(each.contents.parameters)
-        taken = each.taken.get("", 0)
         for slot in sorted(each.slots, key=lambda slot: slot.position):
             told = f"List {each.contents.number}, {slot.told}"
-            if slot.position > taken:
-                if slot.arm or slot.place is not None:
-                    yield Reason("arm_before_its_time", f"{told} is not taken and has an arm.")
-                continue
-            if slot.levels is None or slot.place is None or slot.draw is None:
-                yield Reason("slot_differs", f"{told} is taken and holds no levels.")
-                continue
-            yield from _same_arm(slot, design, earlier, told)
-            earlier.append((slot.levels, slot.place))
+            if slot.position > each.taken.get("", 0):
+                yield from _untouched(slot, told)
+            elif (inputs := _decided_from(slot, design.minimisation)) is None:
+                yield Reason("slot_differs", f"{told} is taken and holds no levels or no draw.")
+            else:
+                levels, draw = inputs
+                counts = counted(earlier, design)
+                again = minimised_arm(design, counts=counts, levels=levels, draw=draw)
+                if (again.place, again.arm) != (slot.place, slot.arm):
+                    text = f"{told}: minimisation gives another arm from its inputs."
+                    yield Reason("slot_differs", text)
+                place = slot.place or again.place
+                earlier.append((levels, place if 1 <= place <= design.unit else again.place))
 
 
-def _same_arm(
-    slot: HeldSlot, design: Design, earlier: Iterable[tuple[Mapping[str, str], int]], told: str
-) -> Iterator[Reason]:
-    levels, draw = slot.levels or {}, slot.draw or 0
-    again = minimised_arm(design, counts=counted(earlier, design), levels=levels, draw=draw)
-    if (again.place, again.arm) != (slot.place, slot.arm):
-        yield Reason("slot_differs", f"{told}: minimisation gives another arm from its inputs.")
+def _untouched(slot: HeldSlot, told: str) -> Iterator[Reason]:
+    if slot.arm or slot.place is not None or slot.levels is not None:
+        yield Reason("arm_before_its_time", f"{told} is not taken and has an arm.")
+
+
+def _decided_from(slot: HeldSlot, rule: Minimisation) -> tuple[dict[str, str], int] | None:
+    """Return a level of each factor and the draw, or nothing where one is missing or is none."""
+    held = slot.levels if isinstance(slot.levels, Mapping) else {}
+    codes = [factor.code for factor in rule.factors]
+    levels = {code: held[code] for code in codes if isinstance(held.get(code), str)}
+    if slot.draw is None or not 0 <= slot.draw < 1 << DRAW_BITS or len(levels) < len(codes):
+        return None
+    return levels, slot.draw
 
 
 def _slots_and_allocations(
@@ -279,7 +310,14 @@ def _allocation_findings(each: Allocated) -> Iterator[Reason]:
             yield Reason("inputs_differ", f"{name}: its inputs give another stratum than was used.")
     if not each.same_as_first_kept or each.versions != 1:
         yield Reason("row_changed", f"{name} is not as its history first kept it.")
-    if each.announced != (facts.stratum, facts.site, facts.randomised_on):
-        yield Reason("not_announced", f"{name} differs from the event that told of it.")
-    if each.subjects != 1:
-        yield Reason("subjects", f"{name} belongs to {each.subjects} subjects, not to one.")
+    if each.announced != ((facts.stratum, facts.site, facts.randomised_on),):
+        yield Reason("not_announced", f"{name} differs from the event that told of it, once.")
+    if len(each.subjects) != 1:
+        yield Reason("subjects", f"{name} belongs to {len(each.subjects)} subjects, not to one.")
+    elif each.subjects != each.told_subjects:
+        yield Reason("other_subject", f"{name} belongs to another subject than its event told.")
+
+
+def _gone(names: Iterable[str]) -> Iterator[Reason]:
+    for name in names:
+        yield Reason("allocation_gone", f"Allocation {name} was made and is not there any more.")

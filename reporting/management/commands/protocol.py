@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
@@ -75,6 +76,11 @@ class Command(BaseCommand):
             for reason in refused.reasons:
                 self.stdout.write(f"  {reason.detail} [{reason.code}]")
             raise CommandError(f"{refused.title}; nothing was stored.") from None
+        except PermissionDenied as denied:
+            raise CommandError(f"{denied}; nothing was stored.") from None
+        except ObjectDoesNotExist:
+            who, code = options.get("user"), options.get("trial")
+            raise CommandError(f"{who} has no part in {code}; nothing was stored.") from None
 
     def _start(self, *, file: Path, administrator: str, replay: bool, **options: Any) -> None:
         text = _read(file)
@@ -216,7 +222,7 @@ def _sites(trial: Trial, codes: Sequence[str]) -> list[Site]:
 def _who(trial: Trial, name: str | None) -> User:
     if name is not None:
         return user_called(name)
-    return only_person(trial, Role.SPONSOR_ADMINISTRATOR, timezone.now())
+    return only_person(trial, Role.SPONSOR_ADMINISTRATOR, timezone.now(), option="--as")
 
 
 def _described(protocol: Protocol) -> str:
