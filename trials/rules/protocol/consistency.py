@@ -10,6 +10,7 @@ from math import gcd
 from typing import Any
 
 from trials.rules.protocol.finding import Check, Finding, repeated
+from trials.rules.protocol.predictability_consistency import predictability_findings
 from trials.rules.protocol.screening_consistency import (
     eligibility_findings,
     factor_findings,
@@ -70,10 +71,6 @@ def randomisation_findings(randomisation: Randomisation, arms: Sequence[Arm]) ->
     yield from _block_findings(randomisation, smallest)
     if randomisation.minimisation:
         yield from _minimisation_findings(randomisation.minimisation, smallest)
-    why = _predictable(randomisation, smallest)
-    if why and not randomisation.predictability_reason:
-        key = ("randomisation", "predictability_reason")
-        yield Finding(key, "predictability_reason_missing", f"{why}: say why it is used")
 
 
 def _method_findings(randomisation: Randomisation) -> Iterator[Finding]:
@@ -118,18 +115,6 @@ def _minimisation_findings(minimisation: Minimisation, arms: int) -> Iterator[Fi
     if arms > LARGEST_RATIO:
         message = f"a minimisation counts {LARGEST_RATIO} equal arms at most; the ratio has {arms}"
         yield Finding(("arms",), "ratio_too_large", message)
-
-
-def _predictable(randomisation: Randomisation, smallest: int) -> str:
-    """Return why a site could come to know an arm ahead, if it learned those before it."""
-    sizes = randomisation.block_sizes
-    if len(sizes) == 1:
-        return "blocks of one fixed size let their ends be guessed"
-    if smallest in sizes:
-        return f"a block of {smallest}, the smallest possible, lets its end be guessed"
-    if randomisation.minimisation and randomisation.minimisation.probability.value == 1:
-        return "a minimisation with probability 1 has no random element but for ties"
-    return ""
 
 
 def list_length_findings(randomisation: Randomisation, trial: Trial) -> Iterator[Finding]:
@@ -354,6 +339,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("trial",), trial_findings),
     (("arms",), arm_findings),
     (("randomisation", "arms"), randomisation_findings),
+    (("randomisation", "arms", "trial"), predictability_findings),
     (("randomisation", "trial"), list_length_findings),
     (("randomisation", "factors"), minimised_factor_findings),
     (("screening",), screening_findings),
