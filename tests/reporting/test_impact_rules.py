@@ -155,12 +155,14 @@ def test_coming_cycles_are_counted_from_the_last_one_that_began():
 
 def test_a_visit_within_a_cycle_is_looked_for_in_the_running_one():
     mid_cycle = ("every_cycles = 1\n", "every_cycles = 1\noffset_days = 14\n")
+    form = "window_before_days = {0}\nwindow_after_days = {0}"
+    at_once = (form.format(14), form.format(0))
     narrower = (
         "offset_days = 14\nwindow_before_days = 3",
         "offset_days = 14\nwindow_before_days = 2",
     )
 
-    (detail,) = details(TREATED, narrower, before=(mid_cycle,))
+    (detail,) = details(TREATED, narrower, before=(mid_cycle, at_once))
 
     assert f"now {TREATED.cycle_day_1 + timedelta(14)}" in detail
 
@@ -176,13 +178,13 @@ def test_a_visit_that_differs_only_later_is_told_with_the_first_time_that_does()
 
 
 def test_a_visit_that_comes_or_goes_is_told():
-    every_week = ("offset_days = 30\n", "offset_days = 30\nevery_days = 20\n")
+    repeated = ("offset_days = 84\nevery_days = 84\n", "offset_days = 84\n")
 
-    (new,) = details(ENDED, every_week)
-    (gone,) = rows_of(ENDED, (every_week[1], every_week[0]), before=(every_week,))
+    (gone,) = details(ENDED, repeated)
+    (new,) = details(ENDED, tuple(reversed(repeated)), before=(repeated,))
 
+    assert "no longer planned" in gone
     assert "new visit" in new
-    assert "no longer planned" in gone.detail
 
 
 # --- The gate ---------------------------------------------------------------------------------

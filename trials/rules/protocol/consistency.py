@@ -26,8 +26,8 @@ from trials.rules.protocol.sections import (
     Randomisation,
     Safety,
     Trial,
-    VisitSpec,
 )
+from trials.rules.protocol.visit_consistency import visit_findings
 from trials.rules.toml_lines import KeyPath
 
 
@@ -274,48 +274,6 @@ def endpoint_findings(endpoints: Endpoints) -> Iterator[Finding]:
 
 def safety_findings(safety: Safety) -> Iterator[Finding]:
     yield from repeated(safety.soc_of_interest, ("safety", "soc_of_interest"))
-
-
-def visit_findings(visits: Sequence[VisitSpec], dosing: Dosing) -> Iterator[Finding]:
-    yield from repeated(visits, ("visits",))
-    for index, visit in enumerate(visits):
-        repeats = visit.every_cycles is not None
-        if (visit.anchor == "cycle_day_1") != repeats or (visit.from_cycle is None) == repeats:
-            message = "from_cycle and every_cycles belong to visits anchored at cycle_day_1"
-            yield Finding(("visits", index, "anchor"), "visit_anchor", message)
-            continue
-        apart = (visit.every_cycles or 0) * dosing.cycle_days.value or visit.every_days
-        if apart and visit.window_before_days + visit.window_after_days >= apart:
-            message = "the windows of two visits in a row overlap"
-            yield Finding(("visits", index, "window_after_days"), "visit_windows_overlap", message)
-    yield from _crossing_findings(visits)
-
-
-def _crossing_findings(visits: Sequence[VisitSpec]) -> Iterator[Finding]:
-    """Check each visit against the one planned next after the same anchor.
-
-    Not at ``cycle_day_1``: what is done in every cycle and what is done in every sixth fall on the
-    same day on purpose. Of a visit that repeats, the first time counts, for the same reason.
-    """
-    for anchor in ("randomisation", "end_of_treatment"):
-        planned = sorted(
-            (visit.offset_days, index, visit)
-            for index, visit in enumerate(visits)
-            if visit.anchor == anchor
-        )
-        for (day, index, visit), (next_day, next_index, following) in pairwise(planned):
-            closes = day + visit.window_after_days
-            opens = next_day - following.window_before_days
-            if closes < opens:
-                continue
-            key: KeyPath = ("visits", index, "window_after_days")
-            if opens <= day:
-                key = ("visits", next_index, "window_before_days")
-            message = (
-                f"the window of {visit.code!r} closes on day {closes} after {anchor}, that of"
-                f" {following.code!r} opens on day {opens}: they overlap"
-            )
-            yield Finding(key, "visit_windows_overlap", message)
 
 
 def analysis_findings(analysis: Analysis, arms: Sequence[Arm], trial: Trial) -> Iterator[Finding]:
