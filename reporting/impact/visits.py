@@ -33,6 +33,8 @@ def visit_effects(subject: Standing, amendment: Amendment) -> Iterator[Affected]
     versions is past. Days of cycles to come are counted from the first day of the last one that
     began, or from randomisation.
     """
+    if not (amendment.under("visits") or amendment.under("dosing.cycle_days")):
+        return
     was, now = ({v.code: v for v in p.visits} for p in (amendment.before, amendment.after))
     for code in dict.fromkeys([*was, *now]):
         old = planned_visits(was.get(code), subject, amendment.before)
