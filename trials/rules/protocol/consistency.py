@@ -118,6 +118,10 @@ def _minimisation_findings(minimisation: Minimisation, arms: int) -> Iterator[Fi
 
 
 def list_length_findings(randomisation: Randomisation, trial: Trial) -> Iterator[Finding]:
+    """Check the length of one stratum's list, and not of all together.
+
+    Nobody knows how strata fill: each may come to hold the whole trial, and none more.
+    """
     planned, stated = trial.planned_accrual.value, randomisation.list_length
     if stated is None:
         return
