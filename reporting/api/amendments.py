@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from events.api.recording import recorded, valid
 from events.api.serializers import Query, Shape
+from reporting.impact import LABELS
 from reporting.services.amendments import activate_version, approved_sites, impact_of
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
@@ -93,7 +94,9 @@ class ImpactQuery(Query):
 
 
 class EffectOut(Shape):
-    effect = serializers.CharField()
+    effect = serializers.ChoiceField(
+        choices=[(effect.value, label) for effect, label in LABELS.items()]
+    )
     label = serializers.CharField()  # type: ignore[assignment]  # a field of that name
     detail = serializers.CharField()
 

@@ -11,10 +11,19 @@ from typing import Any
 from django.db import transaction
 
 from dosing.models import Dispensation, DoseDecision, PregnancyRisk, TreatmentEnd
+from dosing.rules.dispensing import Supply, runs_out_on
 from events.outcomes import Reason
 from events.reading import reading_as_system
-from patients.models import Consent, ConsentWithdrawal, Death, Screening, Subject
-from reporting.impact import LABELS, Affected, Standing, by_effect, effects
+from patients.models import (
+    Consent,
+    ConsentWithdrawal,
+    Death,
+    LabResult,
+    Screening,
+    Subject,
+    Unblinding,
+)
+from reporting.impact import LABELS, Affected, Amendment, Measured, Standing, by_effect, effects
 from trials.errors import AmendmentRefused
 from trials.models import ProtocolVersion, Site, SiteApproval, SiteVersion, User
 from trials.permissions import Permission, authorise
@@ -183,12 +192,8 @@ def _site_impact(site: Site, version: ProtocolVersion, day: date) -> SiteImpact:
     running = _before(site, version, day)
     if running is None:
         return SiteImpact(site.code, "", len(standings), ())
-    affected = (
-        SubjectImpact(
-            one.number, effects(one, running.protocol, version.protocol, in_force_from=day)
-        )
-        for one in standings
-    )
+    amendment = Amendment(running.protocol, version.protocol, day)
+    affected = (SubjectImpact(one.number, effects(one, amendment)) for one in standings)
     told = tuple(one for one in affected if one.affected)
     return SiteImpact(site.code, running.version, len(standings), told)
 
@@ -201,31 +206,40 @@ def _before(site: Site, version: ProtocolVersion, day: date) -> ProtocolVersion 
 
 
 def _standings(site: Site) -> Iterator[Standing]:
-    """Yield where each subject of a site stands, in a fixed number of queries."""
+    """Yield where each subject of a site stands, in a fixed number of queries.
+
+    The risk category is the one the gate reads: the last by the day it was assessed on. Of the
+    laboratory results only the newest of each analyte is read.
+    """
     subjects = Subject.objects.filter(site=site).select_related("allocation").order_by("number")
     of = {
         model: _by_subject(model, site, order)
         for model, order in (
-            (Consent, "signed_on"),
-            (ConsentWithdrawal, "recorded_at"),
-            (Screening, "recorded_at"),
-            (Death, "recorded_at"),
-            (PregnancyRisk, "recorded_at"),
-            (DoseDecision, "recorded_at"),
-            (Dispensation, "cycle"),
-            (TreatmentEnd, "recorded_at"),
+            (Consent, ("signed_on",)),
+            (ConsentWithdrawal, ("recorded_at",)),
+            (Screening, ("recorded_at",)),
+            (Death, ("recorded_at",)),
+            (PregnancyRisk, ("assessed_on", "recorded_at")),
+            (DoseDecision, ("recorded_at",)),
+            (Dispensation, ("cycle",)),
+            (TreatmentEnd, ("recorded_at",)),
+            (LabResult, ("subject_id", "analyte", "-taken_on")),
+            (Unblinding, ("recorded_at",)),
         )
     }
     for subject in subjects:
         yield _standing(subject, {model: rows[subject.pk] for model, rows in of.items()})
 
 
-def _by_subject(model: Any, site: Site, order: str) -> dict[Any, list[Any]]:
+def _by_subject(model: Any, site: Site, order: tuple[str, ...]) -> dict[Any, list[Any]]:
     grouped: dict[Any, list[Any]] = defaultdict(list)
     rows = model.objects.filter(subject__site=site)
     if model is Screening:
         rows = rows.select_related("protocol_version")
-    for row in rows.order_by(order):
+    rows = rows.order_by(*order)
+    if model is LabResult:
+        rows = rows.distinct("subject_id", "analyte")
+    for row in rows:
         grouped[row.subject_id].append(row)
     return grouped
 
@@ -236,9 +250,10 @@ def _standing(subject: Subject, of: dict[Any, list[Any]]) -> Standing:
     supplied = {row.cycle for row in supplies}
     refused = screening is not None and not screening.eligible and subject.allocation is None
     decided = {row.cycle: row.dose_mg for row in of[DoseDecision] if row.cycle not in supplied}
-    last = supplies[-1] if supplies else None
+    last, risk = supplies[-1] if supplies else None, risks[-1] if risks else None
     return Standing(
         number=subject.number,
+        sex=subject.sex,
         signed=tuple(row.version for row in of[Consent]),
         out=bool(of[Death] or of[ConsentWithdrawal] or refused),
         screened_under=screening.protocol_version.version if screening else "",
@@ -249,5 +264,13 @@ def _standing(subject: Subject, of: dict[Any, list[Any]]) -> Standing:
         next_cycle=max(supplied, default=0) + 1,
         cycle=last.cycle if last else None,
         cycle_day_1=last.dispensed_on if last else None,
-        child_bearing=bool(risks) and risks[-1].category == PregnancyRisk.Category.FCBP,
+        runs_out_on=runs_out_on(
+            [Supply(row.cycle, row.dispensed_on, row.days) for row in supplies]
+        ),
+        newest={row.analyte: Measured(row.value, row.taken_on) for row in of[LabResult]},
+        category=risk.category if risk else "",
+        surgically_sterile=bool(risk and risk.surgically_sterile),
+        menopause_months=risk.natural_menopause_months if risk else None,
+        evidence=risk.evidence if risk else "",
+        unblinded=tuple(row.kind for row in of[Unblinding]),
     )

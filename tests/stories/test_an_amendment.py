@@ -120,11 +120,18 @@ def test_the_impact_names_who_is_affected_and_how_and_nobody_else():
     assert (site.code, site.was, site.subjects) == ("DE-01", "1.0", 3)
     found = {one.number: [row.effect.value for row in one.affected] for one in site.affected}
     assert found == {
-        treated.number: ["reconsent_due", "dose_decision_undone", "planned_dose_changed"],
+        treated.number: [
+            "reconsent_due",
+            "dose_rule_changed",
+            "dose_rule_changed",
+            "dose_decision_undone",
+            "planned_dose_changed",
+        ],
         screened.number: ["reconsent_due"],
     }
     assert impact.counts == {
         "Re-consent due": 2,
         "Dose to be decided anew": 1,
         "Planned dose changed": 1,
+        "Rule for the dose changed": 1,
     }

@@ -70,6 +70,7 @@ def test_two_statisticians_take_a_list_from_draft_to_live(study):
 
     draft.refresh_from_db()
     assert all(f"Arm {arm}" in shown.content.decode() for arm in ARMS)
+    assert "for 200 planned subjects" in shown.content.decode()
     assert "no-store" in shown["Cache-Control"]
     assert "look at it first" in unseen.content.decode()
     assert [act(draft, "approve") in page for page in (before, after)] == [False, True]

@@ -242,6 +242,24 @@ def test_a_list_longer_than_the_plan_is_refused(study):
     assert "list_long" in reasons_of(partial(generated, study, length=203))
 
 
+def test_a_stratum_of_a_loaded_list_ends_with_the_block_that_reaches_the_plan(study):
+    full = [(stratum, BLOCK[i % 3]) for stratum in "HI" for i in range(201)]
+
+    assert load(study, entries=full).entries == 402
+
+    withdraw(RandomisationList.objects.get(state=State.DRAFT), study.statistician)
+    assert reasons_of(partial(load, study, entries=[*full, ("H", "L")])) == {"list_long"}
+
+
+def test_an_extension_of_one_stratum_is_bounded_as_a_first_list_is(study):
+    more = [("H", BLOCK[i % 3]) for i in range(201)]
+
+    assert load(study, entries=more).number == 2
+
+    withdraw(RandomisationList.objects.get(state=State.DRAFT), study.statistician)
+    assert reasons_of(partial(load, study, entries=[*more, ("H", "L")])) == {"list_long"}
+
+
 def test_nobody_else_generates_a_list(study):
     with pytest.raises(PermissionDenied):
         generated(study, by=study.people[Role.SPONSOR_ADMINISTRATOR])
@@ -264,6 +282,7 @@ def test_the_dry_run_shows_order_counts_ratio_blocks_and_strata(study):
     assert report.guesses.best.right == Fraction(7, 9)
     assert high.arms[:6] == ("L", "P", "L", "L", "P", "L")
     assert (report.counts, report.places) == ({"L": 136, "P": 68}, 204)
+    assert (report.planned, report.places_before) == (200, 204)
 
 
 def test_each_look_at_a_dry_run_is_in_the_access_log_before_it_happens(study):

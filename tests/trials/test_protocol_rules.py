@@ -542,8 +542,9 @@ def test_windows_that_cross_are_named_with_both_visits():
 
     (problem,) = refusal.value.problems
     assert problem.message == (
-        "the window of 'end_of_treatment' closes on day 40 after end_of_treatment, that of"
-        " 'safety_follow_up' opens on day 28: they overlap"
+        "the window of 'end_of_treatment', planned on day 0, closes on day 40 after"
+        " end_of_treatment, that of 'safety_follow_up', planned on day 30, opens on day 28:"
+        " they overlap"
     )
 
 
@@ -564,3 +565,126 @@ def test_visits_are_compared_in_the_order_of_their_days_and_not_of_the_file():
     crossed = text.replace(END.format(7), END.format(28))
 
     assert [key for _, key, _ in problems_of(crossed)] == ["visits[5].window_after_days"]
+
+
+def a_visit(
+    code: str, *, anchor: str = "cycle_day_1", before: int = 0, after: int = 0, **keys: int
+) -> str:
+    lines = [f"{key} = {value}" for key, value in keys.items()]
+    return "\n".join(
+        (
+            "[[visits]]",
+            f'code = "{code}"',
+            f'label = "{code}"',
+            f'anchor = "{anchor}"',
+            *lines,
+            f"window_before_days = {before}",
+            f"window_after_days = {after}",
+            'source = "Invented"',
+            'flag = "assumed"',
+            "",
+            "",
+        )
+    )
+
+
+def crossings(*visits: str, plan: str = TEXT) -> list[str]:
+    start, end = plan.index("[[visits]]"), plan.index("# --- Endpoints")
+    text = plan[:start] + "".join(visits) + plan[end:]
+    try:
+        load_protocol(text)
+    except ProtocolInvalid as invalid:
+        return [problem.message for problem in invalid.problems]
+    return []
+
+
+DAY_1 = {"from_cycle": 1, "every_cycles": 1}
+
+
+@pytest.mark.parametrize(("before", "crosses"), [(10, False), (11, True)])
+def test_the_visits_within_one_cycle_do_not_cross(before, crosses):
+    day_1 = a_visit("day_1", after=3, **DAY_1)
+    day_15 = a_visit("day_15", before=before, offset_days=14, **DAY_1)
+
+    found = crossings(day_1, day_15)
+
+    assert bool(found) is crosses
+
+
+@pytest.mark.parametrize(("after", "crosses"), [(10, False), (11, True)])
+def test_the_last_visit_of_a_cycle_does_not_cross_the_first_of_the_next(after, crosses):
+    day_1 = a_visit("day_1", before=3, **DAY_1)
+    day_15 = a_visit("day_15", after=after, offset_days=14, **DAY_1)
+
+    found = crossings(day_1, day_15)
+
+    assert bool(found) is crosses
+    if crosses:
+        assert "planned on day 14, closes on day 25 after day 1 of cycle 1" in found[0]
+        assert "planned on day 28, opens on day 25" in found[0]
+
+
+@pytest.mark.parametrize(("after", "crosses"), [(24, False), (25, True)])
+def test_visits_of_the_same_day_are_one_appointment_and_those_beside_it_are_not(after, crosses):
+    every = a_visit("every", before=3, after=3, **DAY_1)
+    sixth = a_visit("sixth", before=14, after=after, from_cycle=7, every_cycles=6)
+
+    assert bool(crossings(every, sixth)) is crosses
+
+
+@pytest.mark.parametrize(("days", "crosses"), [(84, False), (80, True), (88, True)])
+def test_repeats_are_compared_and_not_the_first_time_alone(days, crosses):
+    scan = a_visit("scan", anchor="randomisation", after=3, offset_days=84, every_days=84)
+    blood = a_visit("blood", anchor="randomisation", before=3, offset_days=84, every_days=days)
+
+    found = crossings(scan, blood)
+
+    assert bool(found) is crosses
+
+
+@pytest.mark.parametrize(("offset", "crosses"), [(840, False), (839, True), (841, False)])
+def test_a_visit_that_is_once_is_compared_with_every_time_of_one_that_repeats(offset, crosses):
+    repeated = a_visit("repeated", anchor="end_of_treatment", before=1, every_days=84)
+    once = a_visit("once", anchor="end_of_treatment", offset_days=offset)
+
+    assert bool(crossings(repeated, once)) is crosses
+
+
+def test_visits_of_different_anchors_are_not_compared():
+    start = a_visit("start", anchor="randomisation", after=20)
+
+    assert crossings(start, a_visit("day_1", **DAY_1)) == []
+
+
+@pytest.mark.parametrize(("last", "crosses"), [(18, False), (19, True)])
+def test_cycles_are_compared_as_far_as_they_are_planned(last, crosses):
+    rows = TEXT[TEXT.index("[[dosing.planned]]\nfrom_cycle = 19") :]
+    rows = rows[: rows.index("# What an event")]
+    plan = TEXT.replace(
+        rows, "" if last == 18 else rows.replace("dose_mg", "to_cycle = 19\ndose_mg")
+    )
+    day_1 = a_visit("day_1", **DAY_1)
+    late = a_visit("late", before=27, from_cycle=19, every_cycles=1, offset_days=27)
+
+    assert bool(crossings(day_1, late, plan=plan)) is crosses
+
+
+@pytest.mark.parametrize(("day", "crosses"), [(3_660, True), (3_661, False)])
+def test_days_are_compared_as_far_as_a_file_can_name_them(day, crosses):
+    one = {"offset_days": day - 3_001, "every_days": 3_000}
+    other = {"offset_days": day - 1_700, "every_days": 1_700}
+
+    found = crossings(
+        a_visit("one", anchor="randomisation", **one),
+        a_visit("other", anchor="randomisation", before=1, **other),
+    )
+
+    assert bool(found) is crosses
+
+
+def test_a_visit_in_cycles_does_not_repeat_in_days():
+    found = crossings(a_visit("day_1", every_days=28, **DAY_1))
+
+    assert found == [
+        "a visit anchored at cycle_day_1 repeats in cycles: every_days belongs to the others"
+    ]

@@ -41,6 +41,9 @@ weight = 1
 )
 
 
+NINE, SIX = "LLLLLLPPP", "LLLLPP"
+
+
 def of(stratum, *blocks):
     return [(stratum, arm) for arm in "".join(blocks)]
 
@@ -57,11 +60,11 @@ def details(entries, of_protocol):
 
 
 def test_no_stratum_goes_on_after_the_block_that_reaches_the_plan():
-    # The plan is 200 subjects: 67 blocks of three are 201 places, and a list may be cut within one.
+    # The plan is 200 subjects: 67 blocks of three are 201 places.
     full, more = ["LLP"] * 67, ["LLP"] * 68
 
     assert codes(of("H", *full) + of("I", *full)) == []
-    assert codes(of("H", *full, "L") + of("I", *full)) == []
+    assert codes(of("H", *full, "L") + of("I", *full)) == ["list_long"]
     assert codes(of("H", *more) + of("I", *full)) == ["list_long"]
     assert codes(of("H", *more) + of("I", *more)) == ["list_long", "list_long"]
 
@@ -72,9 +75,15 @@ def test_a_stated_length_is_the_plan():
     assert codes(of("H", *["LLP"] * 41) + of("I", *["LLP"] * 40), SHORTER) == ["list_long"]
 
 
+def test_of_several_sizes_the_longest_may_be_the_one_that_reaches_the_plan():
+    # 22 blocks of nine are 198 places; the one that begins there may have nine.
+    assert codes(of("H", *[NINE] * 23) + of("I", SIX), VARYING) == []
+    assert codes(of("H", *[NINE] * 23, "L") + of("I", SIX), VARYING) == ["list_long"]
+
+
 def test_a_list_that_is_too_long_says_by_how_much():
     assert details(of("H", *["LLP"] * 68) + of("I", "LLP"), CLLM1) == [
-        "Stratum H has 204 entries; the protocol plans 200, 202 with the block that ends there."
+        "Stratum H has 204 entries; the protocol plans 200, 201 with the block that ends there."
     ]
 
 
@@ -92,8 +101,6 @@ def test_a_list_for_another_trial_names_all_that_is_foreign():
 
 
 # --- Blocks ---------------------------------------------------------------------------------------
-
-NINE, SIX = "LLLLLLPPP", "LLLLPP"
 
 
 def varying(*blocks):

@@ -63,6 +63,14 @@ def design(section, **options):
     return design_of(load_protocol(text_with(section, **options)))
 
 
+def weighted(sizes, weights):
+    return blocks(sizes, sourced("block_weights", weights, "shares"))
+
+
+def long(sizes, length):
+    return blocks(sizes, sourced("list_length", length, "subjects per list"))
+
+
 # --- What a site could predict needs a reason -----------------------------------------------------
 
 UNEXPLAINED = [("predictability_reason", "predictability_reason_missing")]
@@ -75,8 +83,19 @@ UNEXPLAINED = [("predictability_reason", "predictability_reason_missing")]
         pytest.param(blocks("[6]"), True, id="one fixed size"),
         pytest.param(blocks("[3, 6]"), True, id="the smallest size among several"),
         pytest.param(blocks("[6, 9]"), False, id="several larger sizes"),
+        pytest.param(weighted("[6, 9]", "[4, 1]"), False, id="one block in five differs"),
+        pytest.param(weighted("[6, 9]", "[1, 4]"), False, id="the same of the larger size"),
+        pytest.param(weighted("[6, 9]", "[401, 100]"), True, id="less than one in five"),
+        pytest.param(weighted("[6, 9]", "[100, 401]"), True, id="less, of the smaller size"),
+        pytest.param(weighted("[6, 9]", "[100000, 1]"), True, id="practically one size"),
+        pytest.param(weighted("[6, 9, 12]", "[8, 1, 1]"), False, id="two other sizes together"),
+        pytest.param(weighted("[6, 9, 12]", "[9, 1, 1]"), True, id="two that come too seldom"),
+        pytest.param(long("[6, 9]", 6), True, id="a list that is one block"),
+        pytest.param(long("[6, 9]", 7), False, id="a list that may be two"),
         pytest.param(minimisation(probability="1"), True, id="minimisation, nothing random"),
-        pytest.param(minimisation(probability="0.9999"), False, id="minimisation, random element"),
+        pytest.param(minimisation(probability="0.9999"), True, id="minimisation, hardly anything"),
+        pytest.param(minimisation(probability="0.8666"), False, id="one in five drawn of 2:1"),
+        pytest.param(minimisation(probability="0.8667"), True, id="less than one in five of 2:1"),
         pytest.param(('method = "simple"',), False, id="simple"),
     ],
 )
@@ -87,6 +106,42 @@ def test_a_design_that_a_site_could_predict_needs_a_reason(section, predictable)
     assert problems(section) == (UNEXPLAINED if predictable else [])
     assert problems(blank) == (UNEXPLAINED if predictable else [])
     assert problems(explained) == []
+
+
+def test_the_share_of_a_minimisation_left_to_chance_counts_equal_arms():
+    assert problems(minimisation(probability="0.9"), ratios=(1, 1)) == []
+    assert problems(minimisation(probability="0.9001"), ratios=(1, 1)) == UNEXPLAINED
+    assert problems(minimisation(probability="0.9"), ratios=(2, 2)) == []
+    assert problems(minimisation(probability="0.802"), ratios=(98, 1)) == []
+    assert problems(minimisation(probability="0.8021"), ratios=(98, 1)) == UNEXPLAINED
+
+
+def test_a_list_is_as_long_as_the_plan_where_its_length_is_not_stated():
+    short = text_with(blocks("[6, 9]")).replace("planned_accrual = { value = 200", "{}")
+
+    assert UNEXPLAINED[0][1] in rules_of(short.replace("{}", "planned_accrual = { value = 6"))
+    assert rules_of(short.replace("{}", "planned_accrual = { value = 7")) == []
+
+
+def rules_of(text):
+    try:
+        load_protocol(text)
+    except ProtocolInvalid as invalid:
+        return [problem.rule for problem in invalid.problems]
+    return []
+
+
+def test_the_words_say_what_could_be_predicted():
+    with pytest.raises(ProtocolInvalid) as blocks_of_one_size:
+        load_protocol(text_with(weighted("[6, 9]", "[9, 1]")))
+    with pytest.raises(ProtocolInvalid) as preferred:
+        load_protocol(text_with(minimisation(probability="0.95")))
+
+    assert "90.0% of the blocks are of 6, more than 80.0%" in str(blocks_of_one_size.value)
+    assert (
+        "prefers one of 3 equal arms with probability 0.95 leaves 7.5% of the subjects to chance,"
+        " less than 20.0%"
+    ) in str(preferred.value)
 
 
 def test_the_smallest_size_is_that_of_the_ratio_in_lowest_terms():

@@ -77,6 +77,8 @@ def test_a_list_goes_from_draft_to_live_by_two_people_and_nothing_of_it_comes_ba
     answers = [one.post(f"{path}/approvals", yes) for one in (first, first, second)]
 
     assert (draft.status_code, again.status_code, shown.status_code) == (201, 201, 200)
+    assert (shown.json()["planned_accrual"], shown.json()["places_before"]) == (200, 204)
+    assert "for 200 planned subjects" in shown.json()["room"]
     assert again.content == draft.content
     assert set(draft.json()) == PUBLISHED
     assert [answer.status_code for answer in answers] == [201, 409, 201]

@@ -191,7 +191,10 @@ class ListDryRun(APIView):
         responses={200: OpenApiTypes.OBJECT},
     )
     def get(self, request: Request, list_id: UUID) -> Response:
-        """Return order, counts, ratio, blocks and strata. Each look is in the access log."""
+        """Return order, counts, ratio, blocks, strata, and the places beside the planned accrual.
+
+        Each look is in the access log.
+        """
         report = dry_run(list_id=list_id, by=acting_user(request))
         return Response(as_json(report), headers={"Cache-Control": "private, no-store"})
 
@@ -210,6 +213,9 @@ def as_json(report: DryRun) -> dict[str, Any]:
         "method": report.design.method,
         "ratio": {arm.code: arm.ratio for arm in report.design.arms},
         "places": report.places,
+        "places_before": report.places_before,
+        "planned_accrual": report.planned,
+        "room": report.room,
         "counts": report.counts,
         "strata": [_stratum(run) for run in report.strata],
         "draws": list(report.draws),

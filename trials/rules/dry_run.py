@@ -34,9 +34,15 @@ class StratumRun:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """The report two people approve. ``draws`` is filled for a minimisation, which has no arms."""
+    """The report two people approve. ``draws`` is filled for a minimisation, which has no arms.
+
+    ``planned`` is the trial's accrual, ``places_before`` what its live lists hold: nothing for a
+    first list.
+    """
 
     digest: str
+    planned: int
+    places_before: int
     design: Design
     strata: tuple[StratumRun, ...]
     counts: dict[str, int]
@@ -48,14 +54,38 @@ class DryRun:
     def places(self) -> int:
         return sum(self.counts.values()) + len(self.draws)
 
+    @property
+    def room(self) -> str:
+        """Say how many places there are for how many subjects, and why they are not the same."""
+        if self.places_before:
+            before, together = self.places_before, self.places_before + self.places
+            return (
+                f"An extension of {_places(self.places)}. With the {before} of the lists before it"
+                f" there are {_places(together)} for {self.planned} planned subjects. What all"
+                " lists hold together has no bound: approve it only if so many are meant."
+            )
+        told = f"{_places(self.places)} for {self.planned} planned subjects"
+        if self.draws:
+            return f"{told}, one for each subject who comes."
+        return f"{told}{_by_stratum(self.strata)}. {_why(self.strata, self.planned)}".strip()
 
-def dry_run_of(entries: Sequence[Entry], protocol: Protocol, *, number: int, digest: str) -> DryRun:
+
+def dry_run_of(
+    entries: Sequence[Entry],
+    protocol: Protocol,
+    *,
+    number: int,
+    digest: str,
+    places_before: int = 0,
+) -> DryRun:
     """Return the report on a draft's entries, which are in the order of allocation by stratum."""
     design = design_of(protocol)
     labels = {stratum.code: stratum.label for stratum in protocol.strata}
     found = Counter(entry.arm for entry in entries if entry.draw is None)
     return DryRun(
         digest=digest,
+        planned=protocol.trial.planned_accrual.value,
+        places_before=places_before,
         design=design,
         strata=tuple(
             _run(labels[holds.stratum], holds, entries)
@@ -75,6 +105,29 @@ def problems_of(entries: Iterable[Entry], protocol: Protocol, *, number: int) ->
     if number == 1:
         return found
     return tuple(reason for reason in found if reason.code not in NOT_ASKED_OF_AN_EXTENSION)
+
+
+def _places(number: int) -> str:
+    return f"{number} place{'s' if number != 1 else ''}"
+
+
+def _by_stratum(strata: Sequence[StratumRun]) -> str:
+    if len(strata) < 2:
+        return ""
+    held = ", ".join(f"{run.holds.places} in {run.holds.stratum}" for run in strata)
+    return f", in {len(strata)} strata: {held}"
+
+
+def _why(strata: Sequence[StratumRun], planned: int) -> str:
+    """Say why a list of several strata holds more places than there will be subjects."""
+    if len(strata) < 2:
+        return ""
+    short = [run.holds.stratum for run in strata if run.holds.places < planned]
+    said = "Nobody knows how the strata fill, so each has places of its own; those left over are"
+    said += " never used."
+    if not short:
+        return f"{said} Each could take the whole trial."
+    return f"{said} Not for the whole trial: {', '.join(short)}, which could need an extension."
 
 
 def _run(label: str, holds: Structure, entries: Sequence[Entry]) -> StratumRun:

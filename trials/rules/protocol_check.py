@@ -7,7 +7,7 @@ from fractions import Fraction
 from events.outcomes import Reason
 from trials.rules.protocol import Problem, Protocol
 from trials.rules.protocol.amendment import Change, changes
-from trials.rules.randomisation import GuessRate, Rate, design_of, guess_rate
+from trials.rules.randomisation import GuessRate, Rate, design_of, guess_rate, longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,21 @@ def predictability_of(protocol: Protocol) -> Predictability:
     design = design_of(protocol)
     reason = protocol.randomisation.predictability_reason
     return Predictability(design.method, guess_rate(design), reason or "")
+
+
+def places_of(protocol: Protocol) -> str:
+    """Say how many places a list of a protocol may have, beside the planned accrual."""
+    design, planned = design_of(protocol), protocol.trial.planned_accrual.value
+    if not design.strata:
+        return f"List: {design.length} draws at most for {planned} planned subjects."
+    most, strata = longest(design), len(design.strata)
+    if strata == 1:
+        return f"List: {most} places at most for {planned} planned subjects."
+    return (
+        f"List: {most} places at most in each of {strata} strata, {most * strata} together, for"
+        f" {planned} planned subjects. Nobody knows how the strata fill; places left over are"
+        " never used."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 
 from events.outbox import publish
 from events.outcomes import Reason
@@ -201,6 +202,9 @@ def _keep(draft: RandomisationList, *, by: User, at: datetime) -> RandomisationL
 def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
     """Return what a draft would do: order, counts, ratio, blocks, strata. For approvers alone.
 
+    It tells the places beside the planned accrual: with several strata they are more, and with
+    those of the live lists they may be many more.
+
     The look is written to the access log and committed before anything is read. Publishes
     ``BlindOpened``. Raises ``ApprovalRefused`` if the list is no draft (any more).
     """
@@ -218,7 +222,14 @@ def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
     )
     entries = sealed.draft_entries(access, found.pk)
     protocol = found.protocol_version.protocol
-    return dry_run_of(entries, protocol, number=found.number, digest=found.digest)
+    before = found.trial.randomisation_lists.live().aggregate(places=Sum("entries"))["places"]
+    return dry_run_of(
+        entries,
+        protocol,
+        number=found.number,
+        digest=found.digest,
+        places_before=before or 0,
+    )
 
 
 def saw_dry_run(found: RandomisationList, by: User) -> bool:

@@ -17,7 +17,7 @@ from trials.models import ProtocolVersion, Site, Trial, User
 from trials.permissions import Role
 from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
 from trials.rules.protocol.amendment import by_section, changes
-from trials.rules.protocol_check import predictability_of
+from trials.rules.protocol_check import places_of, predictability_of
 from trials.services.accounts import make_first_administrator
 from trials.services.amendments import record_approval, submit_version
 from trials.services.setup import create_trial
@@ -106,6 +106,7 @@ class Command(BaseCommand):
         )
         for line in predictability_of(protocol).lines():
             self.stdout.write(f"  {line}")
+        self.stdout.write(f"  {places_of(protocol)}")
 
     def _protocol(self, path: Path, text: str) -> Protocol:
         try:

@@ -10,6 +10,7 @@ from math import gcd
 from typing import Any
 
 from trials.rules.protocol.finding import Check, Finding, repeated
+from trials.rules.protocol.predictability_consistency import predictability_findings
 from trials.rules.protocol.screening_consistency import (
     eligibility_findings,
     factor_findings,
@@ -25,8 +26,8 @@ from trials.rules.protocol.sections import (
     Randomisation,
     Safety,
     Trial,
-    VisitSpec,
 )
+from trials.rules.protocol.visit_consistency import visit_findings
 from trials.rules.toml_lines import KeyPath
 
 
@@ -70,10 +71,6 @@ def randomisation_findings(randomisation: Randomisation, arms: Sequence[Arm]) ->
     yield from _block_findings(randomisation, smallest)
     if randomisation.minimisation:
         yield from _minimisation_findings(randomisation.minimisation, smallest)
-    why = _predictable(randomisation, smallest)
-    if why and not randomisation.predictability_reason:
-        key = ("randomisation", "predictability_reason")
-        yield Finding(key, "predictability_reason_missing", f"{why}: say why it is used")
 
 
 def _method_findings(randomisation: Randomisation) -> Iterator[Finding]:
@@ -120,19 +117,11 @@ def _minimisation_findings(minimisation: Minimisation, arms: int) -> Iterator[Fi
         yield Finding(("arms",), "ratio_too_large", message)
 
 
-def _predictable(randomisation: Randomisation, smallest: int) -> str:
-    """Return why a site could come to know an arm ahead, if it learned those before it."""
-    sizes = randomisation.block_sizes
-    if len(sizes) == 1:
-        return "blocks of one fixed size let their ends be guessed"
-    if smallest in sizes:
-        return f"a block of {smallest}, the smallest possible, lets its end be guessed"
-    if randomisation.minimisation and randomisation.minimisation.probability.value == 1:
-        return "a minimisation with probability 1 has no random element but for ties"
-    return ""
-
-
 def list_length_findings(randomisation: Randomisation, trial: Trial) -> Iterator[Finding]:
+    """Check the length of one stratum's list, and not of all together.
+
+    Nobody knows how strata fill: each may come to hold the whole trial, and none more.
+    """
     planned, stated = trial.planned_accrual.value, randomisation.list_length
     if stated is None:
         return
@@ -291,48 +280,6 @@ def safety_findings(safety: Safety) -> Iterator[Finding]:
     yield from repeated(safety.soc_of_interest, ("safety", "soc_of_interest"))
 
 
-def visit_findings(visits: Sequence[VisitSpec], dosing: Dosing) -> Iterator[Finding]:
-    yield from repeated(visits, ("visits",))
-    for index, visit in enumerate(visits):
-        repeats = visit.every_cycles is not None
-        if (visit.anchor == "cycle_day_1") != repeats or (visit.from_cycle is None) == repeats:
-            message = "from_cycle and every_cycles belong to visits anchored at cycle_day_1"
-            yield Finding(("visits", index, "anchor"), "visit_anchor", message)
-            continue
-        apart = (visit.every_cycles or 0) * dosing.cycle_days.value or visit.every_days
-        if apart and visit.window_before_days + visit.window_after_days >= apart:
-            message = "the windows of two visits in a row overlap"
-            yield Finding(("visits", index, "window_after_days"), "visit_windows_overlap", message)
-    yield from _crossing_findings(visits)
-
-
-def _crossing_findings(visits: Sequence[VisitSpec]) -> Iterator[Finding]:
-    """Check each visit against the one planned next after the same anchor.
-
-    Not at ``cycle_day_1``: what is done in every cycle and what is done in every sixth fall on the
-    same day on purpose. Of a visit that repeats, the first time counts, for the same reason.
-    """
-    for anchor in ("randomisation", "end_of_treatment"):
-        planned = sorted(
-            (visit.offset_days, index, visit)
-            for index, visit in enumerate(visits)
-            if visit.anchor == anchor
-        )
-        for (day, index, visit), (next_day, next_index, following) in pairwise(planned):
-            closes = day + visit.window_after_days
-            opens = next_day - following.window_before_days
-            if closes < opens:
-                continue
-            key: KeyPath = ("visits", index, "window_after_days")
-            if opens <= day:
-                key = ("visits", next_index, "window_before_days")
-            message = (
-                f"the window of {visit.code!r} closes on day {closes} after {anchor}, that of"
-                f" {following.code!r} opens on day {opens}: they overlap"
-            )
-            yield Finding(key, "visit_windows_overlap", message)
-
-
 def analysis_findings(analysis: Analysis, arms: Sequence[Arm], trial: Trial) -> Iterator[Finding]:
     if not any(arm.code == analysis.control_arm and arm.control for arm in arms):
         message = f"{analysis.control_arm!r} is not the control arm"
@@ -354,6 +301,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("trial",), trial_findings),
     (("arms",), arm_findings),
     (("randomisation", "arms"), randomisation_findings),
+    (("randomisation", "arms", "trial"), predictability_findings),
     (("randomisation", "trial"), list_length_findings),
     (("randomisation", "factors"), minimised_factor_findings),
     (("screening",), screening_findings),

@@ -10,7 +10,7 @@ from trials.rules.randomisation.design import (
     design_of,
 )
 from trials.rules.randomisation.generation import DRAW_BITS, GENERATOR, Entry, generate
-from trials.rules.randomisation.lists import Structure, list_problems, structure
+from trials.rules.randomisation.lists import Structure, list_problems, longest, structure
 from trials.rules.randomisation.minimisation import Minimised, counted, minimised_arm
 from trials.rules.randomisation.predictability import GuessRate, Rate, guess_rate
 
@@ -34,6 +34,7 @@ __all__ = [
     "generate",
     "guess_rate",
     "list_problems",
+    "longest",
     "minimised_arm",
     "structure",
 ]

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 
 from events.outcomes import Reason
 from trials.rules.protocol import Protocol
@@ -34,9 +35,11 @@ def list_problems(
 
     The arms and strata must be the protocol's and every stratum present. The list holds the
     planned accrual, and no stratum's part goes on after the block in which it reaches the
-    planned length. With permuted blocks each stratum must be a row of whole blocks of the
-    protocol's sizes and ratio, the last of which may be open. In a minimisation entries are draws
-    and nothing else.
+    planned length. That is the whole accrual if the protocol states no other: nobody knows how
+    strata fill, and one that runs out turns subjects away. So a list of two strata may hold twice
+    the places that are planned; those left over are never used. With permuted blocks each stratum
+    must be a row of whole blocks of the protocol's sizes and ratio, the last of which may be open.
+    In a minimisation entries are draws and nothing else.
 
     Each list is judged by itself. What the lists of a trial hold together has no bound: how far an
     extension goes is for the two people to decide who approve it.
@@ -127,8 +130,16 @@ def _lengths(by_stratum: Mapping[str, list[str]], design: Design, planned: int) 
 
 
 def longest(design: Design) -> int:
-    """Return how long a stratum's list may be: to the end of the block that reaches the plan."""
-    return design.length + max((block.size for block in design.blocks), default=1) - 1
+    """Return how long a stratum's list may be: to the end of the block that reaches the plan.
+
+    Blocks end at multiples of what all their sizes are multiples of; the last one that may begin
+    does so before the planned length.
+    """
+    sizes = [block.size for block in design.blocks]
+    if not sizes:
+        return design.length
+    step = gcd(*sizes)
+    return (design.length - 1) // step * step + max(sizes)
 
 
 def _block_problems(by_stratum: Mapping[str, list[str]], design: Design) -> Iterator[Reason]:

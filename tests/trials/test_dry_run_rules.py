@@ -1,0 +1,104 @@
+"""What a dry run tells two approvers of the places beside the planned accrual."""
+
+import pytest
+from django.core.management import call_command
+
+from tests.factories import PROTOCOL
+from trials.rules.dry_run import dry_run_of
+from trials.rules.protocol import load_protocol
+from trials.rules.protocol_check import places_of
+from trials.rules.randomisation import Entry, design_of, generate
+
+
+CLLM1 = load_protocol(PROTOCOL)
+WHOLE = generate(design_of(CLLM1), seed="a seed of a test")
+
+
+def room(entries, *, number=1, before=0):
+    report = dry_run_of(
+        [Entry(*entry) for entry in entries], CLLM1, number=number, digest="", places_before=before
+    )
+    return report.room
+
+
+def places(stratum, number):
+    return [(stratum, "LLP"[i % 3]) for i in range(number)]
+
+
+def test_a_list_of_two_strata_says_why_it_has_more_places_than_planned():
+    assert room(WHOLE) == (
+        "402 places for 200 planned subjects, in 2 strata: 201 in H, 201 in I. Nobody knows how"
+        " the strata fill, so each has places of its own; those left over are never used. Each"
+        " could take the whole trial."
+    )
+
+
+@pytest.mark.parametrize(("number", "said"), [(200, "Each could take"), (199, "Not for the whole")])
+def test_a_stratum_that_could_not_take_the_whole_trial_is_named(number, said):
+    told = room([*places("H", number), *places("I", 201)])
+
+    assert said in told
+    assert told.endswith("H, which could need an extension.") is (number == 199)
+
+
+def test_an_extension_tells_the_places_of_all_lists_together():
+    assert room(places("H", 201), number=2, before=402) == (
+        "An extension of 201 places. With the 402 of the lists before it there are 603 places for"
+        " 200 planned subjects. What all lists hold together has no bound: approve it only if so"
+        " many are meant."
+    )
+    assert room(places("H", 1), number=2, before=402).startswith("An extension of 1 place. ")
+
+
+SOURCE = 'source = "Invented", flag = "assumed"'
+MINIMISATION = f"""method = "minimisation"
+
+[randomisation.minimisation]
+imbalance = "range"
+probability = {{ value = 0.8, unit = "probability of the preferred arm", {SOURCE} }}
+factors = [{{ code = "site", weight = 1, {SOURCE} }}]
+
+"""
+
+
+def without_factors():
+    table = PROTOCOL[PROTOCOL.index("[[factors]]") :]
+    table = table[: table.index("[[screening")]
+    return load_protocol(
+        PROTOCOL.replace(table, "").replace("[trial]", "factors = []\n\n[trial]", 1)
+    )
+
+
+def minimising():
+    text = PROTOCOL[: PROTOCOL.index("method = ")] + MINIMISATION
+    return load_protocol(text + PROTOCOL[PROTOCOL.index("# MRD: minimal") :])
+
+
+def test_where_there_is_one_stratum_there_is_nothing_to_explain():
+    entries = [Entry("ALL", "LLP"[i % 3]) for i in range(201)]
+
+    report = dry_run_of(entries, without_factors(), number=1, digest="")
+
+    assert report.room == "201 places for 200 planned subjects."
+    assert places_of(without_factors()) == "List: 201 places at most for 200 planned subjects."
+
+
+def test_draws_are_one_for_each_subject():
+    entries = generate(design_of(minimising()), seed="a seed of a test")
+
+    report = dry_run_of(entries, minimising(), number=1, digest="")
+
+    assert report.room == "200 places for 200 planned subjects, one for each subject who comes."
+    assert places_of(minimising()) == "List: 200 draws at most for 200 planned subjects."
+
+
+def test_the_check_of_a_file_tells_the_most_places_a_list_may_have(tmp_path, capsys):
+    path = tmp_path / "good.toml"
+    path.write_text(PROTOCOL)
+
+    call_command("protocol", "check", str(path))
+
+    assert (
+        "List: 201 places at most in each of 2 strata, 402 together, for 200 planned subjects."
+        in capsys.readouterr().out
+    )
