@@ -23,7 +23,7 @@ from trials.permissions import Role
 from trials.rules.randomisation import design_of, generate
 from trials.services.amendments import record_approval
 from trials.services.lists import approve_list, dry_run, generate_list, load_list
-from trials.services.people import give_role, record_training
+from trials.services.people import Trained, give_role, record_training
 from trials.services.setup import add_site, create_trial
 from trials.services.sites import activate_site
 
@@ -33,6 +33,7 @@ TODAY = NOW.date()
 BEFORE = TODAY - timedelta(1)
 PROTOCOL = (Path(__file__).parent.parent / "protocols/cllm1.toml").read_text()
 BLOCK = ("L", "P", "L")
+TRAINED = Trained("Protocol", "1.0", BEFORE)
 LABELS = ("Lenalidomide", "Placebo")
 
 ELIGIBLE: dict[str, Any] = {
@@ -114,6 +115,7 @@ class Study:
         self.arms = dict(zip("LP", arms, strict=True))
         self.trial = create_trial(
             protocol_text=text or protocol_text(arms=arms, labels=labels, block_size=block_size),
+            training=TRAINED,
             conduct=conduct,
             administrator=self.admin,
             at=NOW - timedelta(1),

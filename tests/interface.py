@@ -141,6 +141,9 @@ def fields_of(answer: Any) -> set[str]:
     return {name for name, _ in reasons_of(answer)}
 
 
+OWN_TRAINING = {"document": "Protocol", "version": "1.0", "completed_on": "2026-03-09"}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Noun:
     """One address under a subject: what is sent, on what it stands and what it leaves behind.
@@ -415,7 +418,7 @@ ACTS = (
         },
     ),
     Act("/protocol-checks", {"trial": None, "text": "[trial]"}),
-    Act("/trials", {"conduct": "live", "text": "[trial]"}),
+    Act("/trials", {"conduct": "live", "text": "[trial]", "training": OWN_TRAINING}),
 )
 SUBJECT = {
     "trial": "CLLM1",

@@ -14,16 +14,18 @@ from config.demo.steps import Plan
 from trials.api.scopes import Scope
 from trials.models import Site, Trial, User
 from trials.permissions import Role
+from trials.rules.protocol import load_protocol
 from trials.services.amendments import record_approval
 from trials.services.clients import give_client, give_site_client
 from trials.services.on_call import enter_duty
-from trials.services.people import give_role, record_training
+from trials.services.people import Trained, give_role, record_training
 from trials.services.setup import add_site, create_trial
 from trials.services.sites import activate_site
 
 
 Credentials = tuple[str, str]
 
+TRAINED_ON = ("Protocol and Vigil", "1.0")
 PEOPLE: tuple[tuple[str, Role, str], ...] = (
     ("administrator", Role.SPONSOR_ADMINISTRATOR, "sets up trials, sites and roles"),
     ("coordinator", Role.COORDINATOR, "works at the first site"),
@@ -92,7 +94,11 @@ def _create(plan: Plan, protocol_text: str, password: str, at: datetime) -> dict
     people = {name: _person(name, role, password) for name, role, _ in PEOPLE}
     admin = people["administrator"]
     trial = create_trial(
-        protocol_text=protocol_text, conduct=Trial.Conduct.REPLAY, administrator=admin, at=at
+        protocol_text=protocol_text,
+        conduct=Trial.Conduct.REPLAY,
+        administrator=admin,
+        training=Trained(*TRAINED_ON, load_protocol(protocol_text).trial.accrual_opens_on),
+        at=at,
     )
     admin.forget_assignments()
     sites = {
@@ -112,7 +118,6 @@ def _create(plan: Plan, protocol_text: str, password: str, at: datetime) -> dict
         if name != "administrator":
             place = first if role in AT_FIRST_SITE else None
             _give(people[name], trial, place, role, admin, at)
-    _record_training(admin, trial, admin, at)
     for code, site in sites.items():
         if site != first:
             principal = _person(f"investigator-{code}", Role.INVESTIGATOR, password)
@@ -161,15 +166,11 @@ def _person(name: str, role: Role, password: str) -> User:
 
 def _give(user: User, trial: Trial, site: Site | None, role: Role, by: User, at: datetime) -> None:
     if not user.is_machine:
-        _record_training(user, trial, by, at)
+        record_training(
+            user=user, trial_id=trial.pk, document=TRAINED_ON[0], version=TRAINED_ON[1],
+            completed_on=_opens_on(trial), by=by, at=at,
+        )  # fmt: skip
     give_role(user=user, trial_id=trial.pk, site=site, role=role, by=by, at=at)
-
-
-def _record_training(user: User, trial: Trial, by: User, at: datetime) -> None:
-    record_training(
-        user=user, trial_id=trial.pk, document="Protocol and Vigil", version="1.0",
-        completed_on=_opens_on(trial), by=by, at=at,
-    )  # fmt: skip
 
 
 def _open(site: Site, trial: Trial, by: User, at: datetime) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from events.chain import lay_links
 from patients.models import Subject
 from reporting.services.safety_summaries import write_safety_summary
-from tests.factories import NOW, TODAY, user
+from tests.factories import NOW, TODAY, TRAINED, user
 from tests.interface import caller_for
 from tests.marks import on_postgres
 from trials.permissions import Role
@@ -53,7 +53,11 @@ class Trial:
         self.admin = user("admin")
         began = NOW - timedelta(1)
         self.trial = create_trial(
-            protocol_text=PROTOCOL, conduct="replay", administrator=self.admin, at=began
+            protocol_text=PROTOCOL,
+            training=TRAINED,
+            conduct="replay",
+            administrator=self.admin,
+            at=began,
         )
         self.callers = {}
         for code in SITES:

@@ -8,7 +8,7 @@ from allauth.socialaccount.models import SocialAccount
 from django.utils import timezone
 
 from events.models import IdempotencyRecord, OutboxEvent
-from tests.factories import NOW, protocol_text, user
+from tests.factories import NOW, TRAINED, protocol_text, user
 from tests.interface import ACTS, caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.postgres import at_once, contents
@@ -51,7 +51,8 @@ def another_trial(study, person) -> None:
     """Somebody else's trial, in which a person of ours has a role as well."""
     other = user("other-admin")
     trial = create_trial(
-        protocol_text=protocol_text(code="CLLM2"), conduct=Trial.Conduct.LIVE,
+        protocol_text=protocol_text(code="CLLM2"), training=TRAINED,
+            conduct=Trial.Conduct.LIVE,
         administrator=other, at=NOW - timedelta(1),
     )  # fmt: skip
     other.forget_assignments()

@@ -14,7 +14,7 @@ from events.models import OutboxEvent
 from events.tasks import drain
 from patients.rules.partial_dates import PartialDate
 from patients.services.adverse_events import record_adverse_event
-from tests.factories import BLOCK, NOW, TODAY, Study, protocol_text, user
+from tests.factories import BLOCK, NOW, TODAY, TRAINED, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import ask, column, contents, denied
 from trials import sealed
@@ -165,7 +165,8 @@ def test_a_person_who_was_deactivated_opens_nothing(study):
 
 def test_a_role_in_one_trial_opens_no_other(study):
     other = create_trial(
-        protocol_text=protocol_text(code="CLLM2"), conduct="live",
+        protocol_text=protocol_text(code="CLLM2"), training=TRAINED,
+            conduct="live",
         administrator=study.admin, at=NOW,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.factories import NOW, Study, protocol_text, user
+from tests.factories import NOW, TRAINED, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once
 from trials.identity import Shown, confirms_identity, takes_code
@@ -37,7 +37,8 @@ class Office(Study):
     def __init__(self) -> None:
         self.admin = user("admin")
         self.trial = create_trial(
-            protocol_text=protocol_text(), conduct="live", administrator=self.admin,
+            protocol_text=protocol_text(), training=TRAINED,
+            conduct="live", administrator=self.admin,
             at=NOW - timedelta(1),
         )  # fmt: skip
         self.admin.forget_assignments()

@@ -6,7 +6,7 @@ from django.db import IntegrityError
 
 from events.acting import as_system
 from events.models import OutboxEvent
-from tests.factories import AT_A_SITE, BEFORE, NOW, TODAY, Study, protocol_text, user
+from tests.factories import AT_A_SITE, BEFORE, NOW, TODAY, TRAINED, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once, column, contents, denied
 from trials.errors import LeaverRefused, RoleRefused, SetupRefused, TrainingRefused
@@ -178,7 +178,8 @@ def refused(act):
 
 def test_a_training_for_another_trial_does_not_count(study, newcomer):
     other = create_trial(
-        protocol_text=protocol_text(code="CLLM2"), conduct="live", administrator=study.admin,
+        protocol_text=protocol_text(code="CLLM2"), training=TRAINED,
+            conduct="live", administrator=study.admin,
         at=NOW - DAY,
     )  # fmt: skip
     study.admin.forget_assignments()
@@ -328,7 +329,8 @@ def test_who_has_seen_arms_never_gets_a_blinded_role_and_the_other_way_round_may
 
 def test_a_role_at_a_site_of_another_trial_is_refused(study, newcomer):
     other = create_trial(
-        protocol_text=protocol_text(code="CLLM2"), conduct="live", administrator=study.admin,
+        protocol_text=protocol_text(code="CLLM2"), training=TRAINED,
+            conduct="live", administrator=study.admin,
         at=NOW - DAY,
     )  # fmt: skip
     foreign = Site.objects.none().model(trial=other, code="DE-01")
@@ -489,7 +491,11 @@ def test_somebody_with_a_role_in_a_trial_of_others_keeps_the_log_in(study, newco
     give(study, newcomer)
     owner = user("owner")
     other = create_trial(
-        protocol_text=protocol_text(code="CLLM2"), conduct="live", administrator=owner, at=NOW
+        protocol_text=protocol_text(code="CLLM2"),
+        training=TRAINED,
+        conduct="live",
+        administrator=owner,
+        at=NOW,
     )
     record_training(
         user=newcomer, trial_id=other.pk, document="Protocol", version="1", completed_on=TODAY,

@@ -9,7 +9,7 @@ from dosing.models import Kit
 from events.acting import current_actor
 from patients.models import Consent, Subject
 from patients.services.consent import record_consent
-from tests.factories import NOW, TODAY, Study, protocol_text, user
+from tests.factories import NOW, TODAY, TRAINED, Study, protocol_text, user
 from tests.marks import on_postgres
 from trials.models import RoleAssignment, Site, Trial, User
 from trials.permissions import TABLE, Permission, Role, authorise
@@ -34,7 +34,8 @@ def elsewhere(study):
 
 def other_trial(study):
     return create_trial(
-        protocol_text=protocol_text(code="CLLM2"), conduct="live",
+        protocol_text=protocol_text(code="CLLM2"), training=TRAINED,
+            conduct="live",
         administrator=study.admin, at=NOW - timedelta(1),
     )  # fmt: skip
 

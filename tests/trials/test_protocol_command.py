@@ -35,12 +35,19 @@ def test_a_file_that_is_not_there_is_said_in_one_sentence(tmp_path):
         call_command("protocol", "check", str(tmp_path / "none.toml"))
 
 
+def start(path, administrator, *, trained_on="2026-03-09", **options):
+    call_command(
+        "protocol", "start", str(path), administrator=administrator, trained_on=trained_on,
+        document="Protocol", document_version="1.0", **options,
+    )  # fmt: skip
+
+
 @on_postgres
 def test_a_trial_starts_from_its_file_with_an_administrator_who_can_log_in(tmp_path, capsys):
     path = tmp_path / "good.toml"
     path.write_text(PROTOCOL)
 
-    call_command("protocol", "start", str(path), administrator="a.first")
+    start(path, "a.first")
 
     password = capsys.readouterr().out.split("shown once: ")[1].split()[0]
     found = User.objects.get(username="a.first")
@@ -49,6 +56,7 @@ def test_a_trial_starts_from_its_file_with_an_administrator_who_can_log_in(tmp_p
     assert found.check_password(password)
     assert found.must_change_password
     assert [held.role for held in found.role_assignments.all()] == [Role.SPONSOR_ADMINISTRATOR]
+    assert [str(one.completed_on) for one in found.trainings.all()] == ["2026-03-09"]
 
 
 @on_postgres
@@ -59,7 +67,7 @@ def test_somebody_with_a_log_in_keeps_their_password_and_administers_the_new_tri
     path.write_text(PROTOCOL)
     user("a.first", password="a word of their own")
 
-    call_command("protocol", "start", str(path), administrator="a.first", replay=True)
+    start(path, "a.first", replay=True)
 
     assert "shown once" not in capsys.readouterr().out
     assert User.objects.get().check_password("a word of their own")
@@ -82,7 +90,25 @@ def test_a_trial_that_cannot_start_leaves_nothing(tmp_path, text, name, message)
     before = contents()
 
     with pytest.raises(CommandError, match=message):
-        call_command("protocol", "start", str(path), administrator=name)
+        start(path, name)
+
+    assert contents() == before
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    ("trained_on", "message"),
+    [("2999-01-01", "nothing was stored"), ("soon", "soon")],
+)
+def test_nobody_administers_a_trial_without_a_training_that_was(tmp_path, trained_on, message):
+    path = tmp_path / "good.toml"
+    path.write_text(PROTOCOL)
+    before = contents()
+
+    with pytest.raises(CommandError, match=message):
+        start(path, "a.first", trained_on=trained_on)
+    with pytest.raises(CommandError, match="trained-on"):
+        call_command("protocol", "start", str(path), "--administrator", "a.first")
 
     assert contents() == before
 
@@ -91,10 +117,10 @@ def test_a_trial_that_cannot_start_leaves_nothing(tmp_path, text, name, message)
 def test_a_trial_starts_once(tmp_path):
     path = tmp_path / "good.toml"
     path.write_text(PROTOCOL)
-    call_command("protocol", "start", str(path), administrator="a.first")
+    start(path, "a.first")
     before = contents()
 
     with pytest.raises(CommandError, match="nothing was stored"):
-        call_command("protocol", "start", str(path), administrator="a.second")
+        start(path, "a.second")
 
     assert contents() == before

@@ -3,7 +3,7 @@ from django.core.exceptions import PermissionDenied
 
 from tests.amendments import CTCAE_5, amended_text, submitted
 from tests.factories import NOW, PROTOCOL, Study, protocol_text, user
-from tests.interface import caller_for
+from tests.interface import OWN_TRAINING, caller_for
 from tests.marks import on_postgres
 from tests.postgres import contents
 from trials.api.serializers import LONGEST_FILE
@@ -91,7 +91,10 @@ def test_what_is_checked_to_have_no_problem_is_taken(study):
 
     refused_for = checked(study, text).refused_for
     answer = admin.post("/trials/CLLM1/protocol-versions", {"text": text})
-    started = admin.post("/trials", {"conduct": "replay", "text": protocol_text(code="CLLM2")})
+    started = admin.post(
+        "/trials",
+        {"conduct": "replay", "text": protocol_text(code="CLLM2"), "training": OWN_TRAINING},
+    )
 
     assert (refused_for, answer.status_code) == ((), 201)
     assert started.status_code == 201
@@ -109,7 +112,10 @@ def test_only_who_could_submit_a_file_has_it_checked(study, role):
     caller, text = caller_for(study.people[role]), amended_text()
 
     answers = [caller.post(CHECKS, {"trial": code, "text": text}) for code in ("CLLM1", None)]
-    started = caller.post("/trials", {"conduct": "live", "text": protocol_text(code="CLLM2")})
+    started = caller.post(
+        "/trials",
+        {"conduct": "live", "text": protocol_text(code="CLLM2"), "training": OWN_TRAINING},
+    )
 
     assert [one.status_code for one in (*answers, started)] == [403] * 3
     assert Trial.objects.count() == 1

@@ -10,7 +10,7 @@ from django.db import connection, connections, transaction
 from events.acting import as_system
 from events.models import OutboxEvent
 from patients.services.enrolment import randomise_subject
-from tests.factories import NOW, TODAY, Study, protocol_text
+from tests.factories import NOW, TODAY, TRAINED, Study, protocol_text
 from tests.marks import on_postgres
 from tests.postgres import ask, at_once, column, contents
 from trials import sealed
@@ -70,6 +70,7 @@ def put_on_hold(site, status):
 def other_trial(study, code="CLLM2"):
     trial = create_trial(
         protocol_text=protocol_text(code=code),
+        training=TRAINED,
         conduct="live",
         administrator=study.admin,
         at=NOW - timedelta(1),

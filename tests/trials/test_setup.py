@@ -1,14 +1,17 @@
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import PermissionDenied
 
 from events.models import OutboxEvent
-from tests.factories import NOW, PROTOCOL, Study, protocol_text, user
+from tests.factories import NOW, PROTOCOL, TODAY, TRAINED, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once, contents
 from trials.errors import SetupRefused
-from trials.models import RoleAssignment, Site, Trial
+from trials.models import RoleAssignment, Site, Training, Trial
 from trials.permissions import Role
 from trials.rules.protocol import digest
+from trials.services.people import Trained
 from trials.services.setup import add_site, create_trial, start_trial
 
 
@@ -16,12 +19,14 @@ pytestmark = on_postgres
 
 
 def create(administrator, text=PROTOCOL):
-    return create_trial(protocol_text=text, conduct="live", administrator=administrator, at=NOW)
+    return create_trial(
+        protocol_text=text, training=TRAINED, conduct="live", administrator=administrator, at=NOW
+    )
 
 
-def start(by, text=None):
+def start(by, text=None, training=TRAINED):
     text = text or protocol_text(code="CLLM2")
-    return start_trial(protocol_text=text, conduct="live", by=by, at=NOW)
+    return start_trial(protocol_text=text, training=training, conduct="live", by=by, at=NOW)
 
 
 def site(study, *, by=None, **changed):
@@ -42,7 +47,7 @@ def test_a_trial_begins_with_its_protocol_in_force_and_one_administrator():
     trial = create(administrator)
 
     version = trial.current_version
-    event = OutboxEvent.objects.get()
+    event = OutboxEvent.objects.get(type="trials.ProtocolActivated")
     assert (trial.code, trial.conduct) == ("CLLM1", "live")
     assert (version.text, version.digest) == (PROTOCOL, digest(PROTOCOL))
     assert RoleAssignment.objects.get().role == Role.SPONSOR_ADMINISTRATOR
@@ -79,7 +84,7 @@ def test_whoever_administers_a_trial_starts_another_and_administers_it():
     trial = start(study.admin)
 
     (held,) = RoleAssignment.objects.filter(trial=trial)
-    event = OutboxEvent.objects.get(stream="CLLM2")
+    event = OutboxEvent.objects.get(stream="CLLM2", type="trials.ProtocolActivated")
     assert (trial.code, trial.conduct, trial.current_version.version) == ("CLLM2", "live", "1.0")
     assert (held.user, held.role) == (study.admin, Role.SPONSOR_ADMINISTRATOR)
     assert (event.type, event.actor) == ("trials.ProtocolActivated", study.admin.username)
@@ -119,6 +124,31 @@ def test_another_trial_is_refused_with_every_reason_and_leaves_nothing(text, exp
     with pytest.raises(SetupRefused) as refusal:
         start(study.admin, text)
 
+    assert codes(refusal) == expected
+    assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        (Trained("Protocol", "1.0", TODAY), []),
+        (Trained("Protocol", "1.0", TODAY + timedelta(2)), ["future_day"]),
+        (Trained(" ", "", TODAY), ["document_missing", "version_missing"]),
+    ],
+)
+def test_the_first_administrator_is_trained_before_the_role_is_given(training, expected):
+    study = Study(kits=0)
+    before = contents()
+
+    if not expected:
+        trial = start(study.admin, training=training)
+        kept = Training.objects.get(trial=trial)
+        types = OutboxEvent.objects.filter(stream="CLLM2").values_list("type", flat=True)
+        assert (kept.user, kept.completed_on) == (study.admin, training.completed_on)
+        assert set(types) == {"trials.TrainingRecorded", "trials.ProtocolActivated"}
+        return
+    with pytest.raises(SetupRefused) as refusal:
+        start(study.admin, training=training)
     assert codes(refusal) == expected
     assert contents() == before
 

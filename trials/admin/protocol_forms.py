@@ -5,11 +5,12 @@ from typing import Any
 
 from django import forms
 
-from trials.admin_forms import ServiceForm, TrialForm
+from trials.admin_forms import DayField, ServiceForm, TrialForm
 from trials.models import Trial
 from trials.permissions import Permission
 from trials.rules.protocol_check import Checked
 from trials.services.amendments import submit_version
+from trials.services.people import Trained
 from trials.services.protocol_files import check_protocol
 from trials.services.setup import start_trial
 
@@ -54,7 +55,8 @@ class StartForm(ServiceForm):
     rehearsal = "Check only"
     note = (
         "The trial takes its code, arms and rules from its protocol file, and you become its"
-        " first administrator. Nobody else enters it before you give them a role."
+        " first administrator: so your own training comes first. Nobody else enters it before"
+        " you give them a role."
     )
 
     conduct = forms.ChoiceField(
@@ -64,10 +66,17 @@ class StartForm(ServiceForm):
         ],
         help_text="It cannot be changed afterwards",
     )
+    document = forms.CharField(
+        max_length=120, label="Your own training: on what", help_text="As in “Protocol and Vigil”"
+    )
+    version = forms.CharField(max_length=20, label="In which version")
+    completed_on = DayField(label="Completed on")
     protocol_text = ProtocolText()
 
     def act(self, *, at: datetime) -> Trial:
-        return start_trial(by=self.by, at=at, **self.arguments())
+        sent = self.arguments()
+        training = Trained(sent.pop("document"), sent.pop("version"), sent.pop("completed_on"))
+        return start_trial(by=self.by, at=at, training=training, **sent)
 
     def check(self) -> Checked:
         return check_protocol(

@@ -15,7 +15,14 @@ def protocol_file() -> serializers.CharField:
     )
 
 
+class OwnTrainingIn(Shape):
+    document = serializers.CharField(max_length=120)
+    version = serializers.CharField(max_length=20)
+    completed_on = serializers.DateField()
+
+
 class TrialIn(Shape):
+    training = OwnTrainingIn(help_text="Your own for this trial: no role is given before one.")
     conduct = serializers.ChoiceField(
         Trial.Conduct.values, help_text="replay: a finished trial, whose acts carry past dates."
     )

@@ -14,6 +14,7 @@ from trials.api.authentication import acting_user
 from trials.api.serializers import SiteIn, SiteOut, TrialIn, TrialOut
 from trials.models import Site, Trial
 from trials.permissions import Permission
+from trials.services.people import Trained
 from trials.services.setup import add_site, start_trial
 
 
@@ -35,6 +36,7 @@ class Trials(generics.ListAPIView[Trial]):
             started = start_trial(
                 protocol_text=body["text"],
                 conduct=body["conduct"],
+                training=Trained(**body["training"]),
                 by=acting_user(request),
                 at=timezone.now(),
             )

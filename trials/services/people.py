@@ -1,6 +1,7 @@
 """Who may do what: trainings, roles given and ended, and log-ins switched off."""
 
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from django.core.exceptions import PermissionDenied
@@ -33,6 +34,15 @@ from trials.rules.delegation import (
 EARLIEST_ZONE = timedelta(hours=14)  # where a day begins first
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training was on, in which version, and when it was completed."""
+
+    document: str
+    version: str
+    completed_on: date
+
+
 @transaction.atomic
 def record_training(
     *,
@@ -53,17 +63,21 @@ def record_training(
     trial = Trial.objects.visible_to(by).get(pk=trial_id)
     _authorise_for_people(by, trial, site=None)
     _lock(user)
-    reasons = []
-    today = (at.astimezone(UTC) + EARLIEST_ZONE).date()
-    if completed_on > today:
-        reasons.append(Reason("future_day", f"completed_on {completed_on} lies in the future."))
-    if not document.strip():
-        reasons.append(Reason("document_missing", "document: name what was trained."))
-    if not version.strip():
-        reasons.append(Reason("version_missing", "version: name the document's version."))
-    same = Training.objects.filter(
-        trial=trial, user=user, document=document, version=version, completed_on=completed_on
+    return keep_training(user, trial, Trained(document, version, completed_on), by=by, at=at)
+
+
+def keep_training(
+    user: User, trial: Trial, trained: Trained, *, by: User, at: datetime
+) -> Training:
+    """Keep a training of somebody whom the caller has locked and may record one of.
+
+    Publishes and raises as ``record_training`` does.
+    """
+    rows = Training.objects.filter(trial=trial, user=user)
+    same = rows.filter(
+        document=trained.document, version=trained.version, completed_on=trained.completed_on
     )
+    reasons = training_problems(trained, at=at)
     if same.exists():
         reasons.append(Reason("training_recorded", f"This training of {user} is recorded already."))
     if reasons:
@@ -71,9 +85,9 @@ def record_training(
     training = Training.objects.create(
         trial=trial,
         user=user,
-        document=document,
-        version=version,
-        completed_on=completed_on,
+        document=trained.document,
+        version=trained.version,
+        completed_on=trained.completed_on,
         recorded_by=by,
         recorded_at=at,
     )
@@ -82,11 +96,24 @@ def record_training(
             stream=trial.code,
             training_id=training.pk,
             user_id=user.pk,
-            completed_on=completed_on,
+            completed_on=trained.completed_on,
         ),
         at=at,
     )
     return training
+
+
+def training_problems(trained: Trained, *, at: datetime) -> list[Reason]:
+    """Return every reason not to believe a training; empty means none."""
+    reasons = []
+    if trained.completed_on > (at.astimezone(UTC) + EARLIEST_ZONE).date():
+        told = f"completed_on {trained.completed_on} lies in the future."
+        reasons.append(Reason("future_day", told))
+    if not trained.document.strip():
+        reasons.append(Reason("document_missing", "document: name what was trained."))
+    if not trained.version.strip():
+        reasons.append(Reason("version_missing", "version: name the document's version."))
+    return reasons
 
 
 @transaction.atomic

@@ -15,6 +15,7 @@ from trials.events import ProtocolActivated
 from trials.models import ProtocolVersion, RoleAssignment, Site, Trial, User
 from trials.permissions import Permission, Role, authorise
 from trials.rules.protocol import digest
+from trials.services.people import Trained, keep_training, training_problems
 from trials.services.protocol_files import judged, trial_exists
 
 
@@ -22,34 +23,47 @@ _SITE_CODE = re.compile(r"(?=.{1,10}\Z)[A-Z0-9]+(-[A-Z0-9]+)*")
 
 
 @transaction.atomic
-def create_trial(*, protocol_text: str, conduct: str, administrator: User, at: datetime) -> Trial:
+def create_trial(
+    *, protocol_text: str, conduct: str, administrator: User, training: Trained, at: datetime
+) -> Trial:
     """Create a trial from its protocol file and make ``administrator`` its first administrator.
 
-    Run from the console by whoever installs Vigil: there is nobody in any trial yet to ask.
-    Publishes ``ProtocolActivated``. Raises ``SetupRefused`` with every reason: each problem of
-    the file, or a trial that exists.
+    Run from the console by whoever installs Vigil: there is nobody in any trial yet to ask. The
+    administrator's own training is recorded before the role is given, as everybody's is.
+
+    Publishes ``ProtocolActivated`` and ``TrainingRecorded``. Raises ``SetupRefused`` with every
+    reason: each problem of the file, a trial that exists, a training that cannot be.
     """
     attribute(actor=SYSTEM, role="console", reason="trial created")
-    return _begun(protocol_text, conduct, administrator, given_by=None, at=at)
+    return _begun(protocol_text, conduct, administrator, training, given_by=None, at=at)
 
 
 @transaction.atomic
-def start_trial(*, protocol_text: str, conduct: str, by: User, at: datetime) -> Trial:
+def start_trial(
+    *, protocol_text: str, conduct: str, training: Trained, by: User, at: datetime
+) -> Trial:
     """Start another trial from its protocol file, with oneself as its first administrator.
 
     Asked of whoever administers a trial here already; the first one is ``create_trial``'s.
     Publishes and raises as ``create_trial`` does, and ``PermissionDenied``.
     """
     authorise(by, Permission.MANAGE_TRIAL, reason="trial started")
-    return _begun(protocol_text, conduct, by, given_by=by, at=at)
+    return _begun(protocol_text, conduct, by, training, given_by=by, at=at)
 
 
 def _begun(
-    text: str, conduct: str, administrator: User, *, given_by: User | None, at: datetime
+    text: str,
+    conduct: str,
+    administrator: User,
+    training: Trained,
+    *,
+    given_by: User | None,
+    at: datetime,
 ) -> Trial:
     checked = judged(text, None)
-    if checked.protocol is None or checked.refused_for:
-        raise SetupRefused(*checked.refused_for)
+    reasons = [*checked.refused_for, *training_problems(training, at=at)]
+    if checked.protocol is None or reasons:
+        raise SetupRefused(*reasons)
     named = checked.protocol.trial
     trial = _stored(named.code, title=named.title, conduct=conduct, at=at)
     version = ProtocolVersion.objects.create(
@@ -62,6 +76,7 @@ def _begun(
         activated_at=at,
         activated_by=administrator,
     )
+    keep_training(administrator, trial, training, by=administrator, at=at)
     RoleAssignment.objects.create(
         user=administrator,
         trial=trial,

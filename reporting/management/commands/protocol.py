@@ -20,6 +20,7 @@ from trials.rules.protocol.amendment import by_section, changes
 from trials.rules.protocol_check import places_of, predictability_of
 from trials.services.accounts import make_first_administrator
 from trials.services.amendments import record_approval, submit_version
+from trials.services.people import Trained
 from trials.services.setup import create_trial
 
 
@@ -34,6 +35,11 @@ class Command(BaseCommand):
         start.add_argument(
             "--administrator", required=True, help="who runs it; made if there is no such log-in"
         )
+        start.add_argument(
+            "--trained-on", required=True, help="day of the administrator's training"
+        )
+        start.add_argument("--document", required=True, help="what that training was on")
+        start.add_argument("--document-version", required=True, help="in which version")
         start.add_argument(
             "--replay", action="store_true", help="a finished trial: its acts carry past dates"
         )
@@ -84,6 +90,9 @@ class Command(BaseCommand):
 
     def _start(self, *, file: Path, administrator: str, replay: bool, **options: Any) -> None:
         text = _read(file)
+        training = Trained(
+            options["document"], options["document_version"], day_of(options["trained_on"])
+        )
         self._protocol(file, text)
         conduct, at = (Trial.Conduct.REPLAY if replay else Trial.Conduct.LIVE), timezone.now()
         with transaction.atomic():
@@ -92,7 +101,9 @@ class Command(BaseCommand):
                 who, password = make_first_administrator(username=administrator, at=at)
             elif who.is_machine or not who.is_active:
                 raise CommandError(f"{administrator} is no person who may log in.")
-            made = create_trial(protocol_text=text, conduct=conduct, administrator=who, at=at)
+            made = create_trial(
+                protocol_text=text, conduct=conduct, administrator=who, training=training, at=at
+            )
         self.stdout.write(f"{made.code} is there, {conduct}, and {who} is its administrator.")
         if password:
             self.stdout.write(f"Password for the first log-in, shown once: {password}")
