@@ -20,6 +20,7 @@ from patients.events import (
     LabsRecorded,
     ResponseRecorded,
     ScreeningRecorded,
+    SubjectCorrected,
     SubjectEnrolled,
     SubjectRandomised,
     SubjectUnblinded,
@@ -78,6 +79,14 @@ def notice_pregnancy_test(event: OutboxEvent) -> None:
 @subscribes_to(ConsentWithdrawn)
 def notice_consent_withdrawn(event: OutboxEvent) -> None:
     _notice(event, "consent_withdrawn", "Consent withdrawn")
+
+
+@subscribes_to(SubjectCorrected)
+def notice_subject_corrected(event: OutboxEvent) -> None:
+    """Tell those who see the subject: what was judged from the old values stands no longer."""
+    told = " and ".join(event.payload["corrected"]).replace("_", " ")
+    against = "; not eligible by it" if event.payload["against"] else ""
+    _notice(event, "subject_corrected", f"{told.capitalize()} corrected{against}")
 
 
 UNBLINDED = "subject_unblinded"

@@ -30,6 +30,7 @@ urlpatterns = [
     path(f"{_ONE}/contacts", views.Contacts.as_view(), name="contacts"),
     path(f"{_ONE}/deaths", views.Deaths.as_view(), name="deaths"),
     path(f"{_ONE}/further-treatments", views.FurtherTreatments.as_view(), name="treatments"),
+    path(f"{_ONE}/corrections", views.SubjectCorrections.as_view(), name="subject-corrections"),
     path(f"{_ONE}/transfers", views.Transfers.as_view(), name="transfers"),
     path("events", EventFeed.as_view(), name="events"),
     path(

@@ -1,6 +1,7 @@
 """Subjects and their records."""
 
 from typing import Any
+from uuid import UUID
 
 import django_filters
 from django.db.models import QuerySet
@@ -13,6 +14,7 @@ from rest_framework.request import Request
 from events.api.recording import recorded, valid
 from patients.api import serializers as shapes
 from patients.api.records import Corrections, SubjectRecords
+from patients.api.revisions import revision_read
 from patients.models import (
     AdverseEvent,
     Consent,
@@ -26,12 +28,14 @@ from patients.models import (
     Screening,
     ScreeningCorrection,
     Subject,
+    SubjectCorrection,
     SubjectTransfer,
     Visit,
 )
 from patients.queries import with_version
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
 from patients.services.consent import record_consent, withdraw_consent
+from patients.services.corrections import correct_subject
 from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
 from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
@@ -193,6 +197,28 @@ class Transfers(SubjectRecords):
 
     def rows(self, subject: Subject) -> QuerySet[Any]:
         return super().rows(subject).select_related("from_site", "to_site")
+
+
+class SubjectCorrections(SubjectRecords):
+    """Corrections of the subject's sex or year of birth. A randomisation stays as it was."""
+
+    takes, answers = shapes.SubjectCorrectionIn, shapes.SubjectCorrectionOut
+    model = SubjectCorrection
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return super().rows(subject).select_related("subject")
+
+    def post(self, request: Request, subject_id: UUID) -> HttpResponse:
+        """Correct it, with the reason. Send the subject's revision you read as ``If-Match``."""
+        body = valid(self.takes, request) | {"revision": revision_read(request)}
+
+        def act() -> Any:
+            found = correct_subject(
+                subject_id=subject_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return self.answers(found).data
+
+        return recorded(request, act)
 
 
 class AdverseEventCorrections(Corrections):

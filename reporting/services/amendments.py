@@ -234,7 +234,8 @@ def _standing(subject: Subject, of: dict[Any, list[Any]]) -> Standing:
     screening = of[Screening][-1] if of[Screening] else None
     supplies, ended, risks = of[Dispensation], of[TreatmentEnd], of[PregnancyRisk]
     supplied = {row.cycle for row in supplies}
-    refused = screening is not None and not screening.eligible and subject.allocation is None
+    judged = screening if screening and screening.subject_revision == subject.revision else None
+    refused = judged is not None and not judged.eligible and subject.allocation is None
     decided = {row.cycle: row.dose_mg for row in of[DoseDecision] if row.cycle not in supplied}
     last = supplies[-1] if supplies else None
     return Standing(
@@ -249,5 +250,7 @@ def _standing(subject: Subject, of: dict[Any, list[Any]]) -> Standing:
         next_cycle=max(supplied, default=0) + 1,
         cycle=last.cycle if last else None,
         cycle_day_1=last.dispensed_on if last else None,
-        child_bearing=bool(risks) and risks[-1].category == PregnancyRisk.Category.FCBP,
+        child_bearing=subject.sex == Subject.Sex.FEMALE
+        and bool(risks)
+        and risks[-1].category != PregnancyRisk.Category.FNCBP,
     )
