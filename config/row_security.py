@@ -64,10 +64,12 @@ _OTHERWISE: dict[str, str] = {
         "EXISTS (SELECT FROM patients_subject seen WHERE seen.allocation_id = trials_allocation.id)"
     ),
     # Told where the subject is now; that one was unblinded, also to whoever oversees the trial.
+    # What is of no site is told to everybody who works in its trial.
     "reporting.Notice": (
         "CASE WHEN subject_id IS NOT NULL THEN EXISTS"
         " (SELECT FROM patients_subject seen WHERE seen.id = reporting_notice.subject_id)"
-        f" ELSE site_id IN {_SITES} END"
+        f" WHEN site_id IS NOT NULL THEN site_id IN {_SITES}"
+        " ELSE trial_id IN (SELECT reader.trials()) END"
         f" OR (kind = 'subject_unblinded' AND {_in_trials('READ_ACCESS_LOG')})"
     ),
     "trials.SealedAccess": (
