@@ -40,14 +40,20 @@ def _in_trials(permission: str) -> str:
 
 
 # Tables whose rows lead to a subject otherwise than by a key of their own.
+# An event about a subject is seen with it, and by nobody because they wrote it. One about a site or
+# a trial is seen by its author too: a supplier, who reads no subject, and somebody who ends their
+# own role must write such a one, and PostgreSQL hands back only rows that may be seen. What names
+# an allocation and no subject is about one all the same.
 _EVENT = """
     stream IN (
         SELECT code FROM trials_trial WHERE id IN (SELECT reader.trials('READ_HISTORY', true)))
-    OR actor = (SELECT reader.name())
     OR CASE WHEN payload ? 'subject_id' THEN EXISTS (
                 SELECT FROM patients_subject seen WHERE seen.id::text = payload ->> 'subject_id')
-            WHEN payload ? 'site_id' THEN
-                payload ->> 'site_id' IN (SELECT site::text FROM reader.sites('READ_SUBJECTS') site)
+            WHEN payload ? 'site_id' AND payload ->> 'site_id' IN (
+                SELECT site::text FROM reader.sites('READ_SUBJECTS') site) THEN true
+            WHEN payload ? 'allocation_id' THEN false
+            WHEN actor = (SELECT reader.name()) THEN true
+            WHEN payload ? 'site_id' THEN false
             ELSE stream IN (SELECT code FROM trials_trial WHERE id IN (SELECT reader.trials()))
        END"""
 _OTHERWISE: dict[str, str] = {

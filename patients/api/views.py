@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from events.api.recording import recorded, valid
 from patients.api import serializers as shapes
-from patients.api.records import Corrections, SubjectRecords
+from patients.api.records import Corrections, SubjectRecords, subject_of
 from patients.api.revisions import revision_read
 from patients.models import (
     AdverseEvent,
@@ -47,7 +47,7 @@ from patients.services.stratification import (
 from patients.services.transfers import transfer_subject
 from patients.services.visits import record_contact, record_visit
 from trials.api.authentication import acting_user
-from trials.models import Allocation
+from trials.models import Allocation, Site
 
 
 class SubjectFilter(django_filters.FilterSet):
@@ -78,7 +78,14 @@ class Subjects(generics.ListAPIView[Subject]):
             subject = enrol_subject(by=acting_user(request), at=timezone.now(), **body)
             return shapes.SubjectOut(subject).data
 
-        return recorded(request, act)
+        return recorded(request, act, about=lambda kept: self._entered(kept, body))
+
+    def _entered(self, kept: dict[str, Any], body: dict[str, Any]) -> object:
+        """Return the subject of an answer, or the site where none was entered, if still seen."""
+        by = acting_user(self.request)
+        if "number" in kept:
+            return Subject.objects.visible_to(by).get(pk=kept["id"])
+        return Site.objects.visible_to(by).get(trial__code=body["trial"], code=body["site"])
 
 
 class OneSubject(generics.RetrieveAPIView[Subject]):
@@ -218,13 +225,14 @@ class SubjectCorrections(SubjectRecords):
             )
             return self.answers(found).data
 
-        return recorded(request, act)
+        return recorded(request, act, about=lambda _: subject_of(request, subject_id))
 
 
 class AdverseEventCorrections(Corrections):
     """Corrections of one adverse event."""
 
     takes, answers = shapes.AdverseEventCorrectionIn, shapes.AdverseEventOut
+    model = AdverseEvent
     names, correct = "adverse_event_id", staticmethod(correct_adverse_event)
 
 
@@ -232,4 +240,5 @@ class ResponseCorrections(Corrections):
     """Corrections of one response assessment."""
 
     takes, answers = shapes.ResponseCorrectionIn, shapes.ResponseOut
+    model = ResponseAssessment
     names, correct = "assessment_id", staticmethod(correct_response)
