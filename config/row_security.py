@@ -26,6 +26,7 @@ ABOUT_NO_SUBJECT: dict[str, str] = {
     "trials.Site": "the places of a trial; what happened there is in other tables",
     "trials.RoleAssignment": "read to learn who the reader is",
     "trials.SiteApproval": "what the site was allowed to do from when",
+    "trials.SiteCorrection": "the site's name and time zone that were wrong, and why",
     "trials.SiteStatusChange": "when the site was opened, held and closed, and why",
     "trials.SiteVersion": "which protocol the site runs from when: hidden, an old one would hold",
 }
