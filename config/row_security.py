@@ -26,6 +26,7 @@ ABOUT_NO_SUBJECT: dict[str, str] = {
     "trials.Site": "the places of a trial; what happened there is in other tables",
     "trials.RoleAssignment": "read to learn who the reader is",
     "trials.SiteApproval": "what the site was allowed to do from when",
+    "trials.SiteCorrection": "the site's name and time zone that were wrong, and why",
     "trials.SiteStatusChange": "when the site was opened, held and closed, and why",
     "trials.SiteVersion": "which protocol the site runs from when: hidden, an old one would hold",
 }
@@ -40,14 +41,20 @@ def _in_trials(permission: str) -> str:
 
 
 # Tables whose rows lead to a subject otherwise than by a key of their own.
+# An event about a subject is seen with it, and by nobody because they wrote it. One about a site or
+# a trial is seen by its author too: a supplier, who reads no subject, and somebody who ends their
+# own role must write such a one, and PostgreSQL hands back only rows that may be seen. What names
+# an allocation and no subject is about one all the same.
 _EVENT = """
     stream IN (
         SELECT code FROM trials_trial WHERE id IN (SELECT reader.trials('READ_HISTORY', true)))
-    OR actor = (SELECT reader.name())
     OR CASE WHEN payload ? 'subject_id' THEN EXISTS (
                 SELECT FROM patients_subject seen WHERE seen.id::text = payload ->> 'subject_id')
-            WHEN payload ? 'site_id' THEN
-                payload ->> 'site_id' IN (SELECT site::text FROM reader.sites('READ_SUBJECTS') site)
+            WHEN payload ? 'site_id' AND payload ->> 'site_id' IN (
+                SELECT site::text FROM reader.sites('READ_SUBJECTS') site) THEN true
+            WHEN payload ? 'allocation_id' THEN false
+            WHEN actor = (SELECT reader.name()) THEN true
+            WHEN payload ? 'site_id' THEN false
             ELSE stream IN (SELECT code FROM trials_trial WHERE id IN (SELECT reader.trials()))
        END"""
 _OTHERWISE: dict[str, str] = {
@@ -65,10 +72,12 @@ _OTHERWISE: dict[str, str] = {
         "EXISTS (SELECT FROM patients_subject seen WHERE seen.allocation_id = trials_allocation.id)"
     ),
     # Told where the subject is now; that one was unblinded, also to whoever oversees the trial.
+    # What is of no site is told to everybody who works in its trial.
     "reporting.Notice": (
         "CASE WHEN subject_id IS NOT NULL THEN EXISTS"
         " (SELECT FROM patients_subject seen WHERE seen.id = reporting_notice.subject_id)"
-        f" ELSE site_id IN {_SITES} END"
+        f" WHEN site_id IS NOT NULL THEN site_id IN {_SITES}"
+        " ELSE trial_id IN (SELECT reader.trials()) END"
         f" OR (kind = 'subject_unblinded' AND {_in_trials('READ_ACCESS_LOG')})"
     ),
     "trials.SealedAccess": (

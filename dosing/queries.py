@@ -24,7 +24,7 @@ def gate_facts(subject: Subject, supplies: list[Dispensation]) -> pregnancy_prev
     risk = PregnancyRisk.objects.filter(subject=subject).last()
     return pregnancy_prevention.GateFacts(
         zone=ZoneInfo(subject.site.time_zone),
-        category=pregnancy_prevention.RiskCategory(risk.category) if risk else None,
+        category=pregnancy_prevention.standing_category(risk and risk.category, subject.sex),
         counsellings=tuple(
             pregnancy_prevention.Counselling(
                 counselled_on=row.counselled_on,

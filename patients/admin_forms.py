@@ -17,6 +17,7 @@ from patients.models import (
 from patients.rules.partial_dates import PartialDate
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
 from patients.services.consent import record_consent, withdraw_consent
+from patients.services.corrections import correct_subject
 from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
 from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
@@ -289,6 +290,39 @@ def _typed(text: str, kind: str) -> object:
     return int(text) if kind == "whole" and text.isascii() and text.isdigit() else text
 
 
+class CorrectSubjectForm(SubjectForm):
+    title, icon, submit = "Correct sex or year of birth", "badge", "Correct"
+    permission = Permission.CORRECT_CLINICAL
+    service = staticmethod(correct_subject)
+    field_of = FIELD_OF | {"before_birth": "year_of_birth"}
+    note = (
+        "What was judged from the old values stands no longer: screen again before randomisation, "
+        "assess the pregnancy risk again before the next kit. A randomisation stays as it was; the "
+        "stratum that the right values give is kept beside it."
+    )
+
+    revision = forms.IntegerField(widget=forms.HiddenInput)
+    sex = forms.ChoiceField(choices=Subject.Sex.choices)
+    year_of_birth = forms.IntegerField(min_value=1900, max_value=2100)
+    reason = forms.CharField(
+        max_length=500,
+        label="Reason for the correction",
+        help_text="Kept beside the old value in the history",
+    )
+
+    def __init__(self, *args: Any, subject: Subject, **options: Any) -> None:
+        recorded = {name: getattr(subject, name) for name in ("revision", "sex", "year_of_birth")}
+        super().__init__(*args, subject=subject, initial=recorded, **options)
+        self.recorded = recorded
+
+    def arguments(self) -> dict[str, Any]:
+        found = super().arguments()
+        for name in ("sex", "year_of_birth"):
+            if found[name] == self.recorded[name]:
+                del found[name]
+        return found
+
+
 class MistakeForm(SubjectForm):
     title, icon, submit = "Randomised in error", "report", "Mark the randomisation"
     permission = Permission.ANNOTATE_RANDOMISATION
@@ -490,6 +524,7 @@ FORMS: dict[str, type[SubjectForm]] = {
     "randomisation": RandomiseForm,
     "screening-correction": CorrectScreeningForm,
     "randomisation-mistake": MistakeForm,
+    "correction": CorrectSubjectForm,
     "visit": VisitForm,
     "labs": LabForm,
     "adverse-event": AdverseEventForm,

@@ -159,6 +159,20 @@ class ScreeningCorrected(SubjectEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectCorrected(SubjectEvent):
+    """Sex or year of birth was wrong; a randomisation stays as it was.
+
+    ``against`` are the criteria that a randomised subject's right values do not meet.
+    """
+
+    type = "patients.SubjectCorrected"
+    correction_id: UUID
+    corrected: tuple[str, ...]
+    other_stratum: bool
+    against: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RandomisationMistakeRecorded(SubjectEvent):
     """A subject was marked as randomised in error, and is analysed as randomised."""
 

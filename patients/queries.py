@@ -1,7 +1,10 @@
 """Reads with a name."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date
 from typing import TypeVar
+from uuid import UUID
 
 from django.db.models import Model, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.fields.json import KeyTextTransform
@@ -13,10 +16,13 @@ from patients.models import (
     ConsentWithdrawal,
     ResponseAssessment,
     Screening,
+    ScreeningCorrection,
     Subject,
+    SubjectCorrection,
     Unblinding,
 )
 from patients.rules.consent import form_due
+from patients.rules.eligibility import completed_years
 from patients.rules.screening import read_values
 from trials.models import Allocation, Site, User
 from trials.permissions import Permission
@@ -50,6 +56,35 @@ def screened_values(screening: Screening) -> dict[str, Value]:
     """Return what a screening found, read by the protocol version it was recorded under."""
     variables = screening.protocol_version.protocol.screening.variables
     return read_values(screening.values, variables)
+
+
+def enrolled_values(subject: Subject) -> dict[str, Value]:
+    """Return the variables that are known from the subject itself, after its first consent."""
+    consent = Consent.objects.filter(subject=subject).earliest("signed_on")
+    return {
+        "age": completed_years(subject.year_of_birth, consent.signed_on),
+        "sex": subject.sex,
+    }
+
+
+def strata_corrections(
+    subjects: Sequence[Subject],
+) -> dict[UUID, list[ScreeningCorrection | SubjectCorrection]]:
+    """Return by subject what was corrected since its randomisation, oldest first.
+
+    Each one goes on from those before it: the stratum of the last is the right one.
+    """
+    found: dict[UUID, list[ScreeningCorrection | SubjectCorrection]] = defaultdict(list)
+    of_screenings = ScreeningCorrection.objects.filter(subject__in=subjects)
+    of_subjects = SubjectCorrection.objects.filter(subject__in=subjects, allocation__isnull=False)
+    rows = [row for each in (of_screenings, of_subjects) for row in with_author(each)]
+    for row in sorted(rows, key=lambda row: row.recorded_at):
+        found[row.subject_id].append(row)
+    return found
+
+
+def with_author(rows: QuerySet[Row]) -> QuerySet[Row]:
+    return with_version(rows.select_related("recorded_by"))
 
 
 def with_version(rows: QuerySet[Row]) -> QuerySet[Row]:

@@ -18,6 +18,7 @@ from unfold.decorators import display
 
 from dosing.services.sites import close_site
 from patients.models import Subject
+from patients.services.sites import correct_site
 from trials.admin.acting import ActingAdmin, RowForm
 from trials.admin.people import state_of
 from trials.admin_forms import DayField, TrialForm, form_page, send
@@ -26,6 +27,7 @@ from trials.models import (
     RoleAssignment,
     Site,
     SiteApproval,
+    SiteCorrection,
     SiteStatusChange,
     SiteVersion,
     User,
@@ -97,12 +99,43 @@ class CloseForm(StepForm):
     take = staticmethod(close_site)
 
 
+class CorrectSiteForm(RowForm):
+    title, icon, submit = "Correct name or time zone", "edit_note", "Correct"
+    permission = Permission.MANAGE_TRIAL
+    note = (
+        "A time zone can be corrected while nobody has been at the site: afterwards its clock has "
+        "made days of records. Then add a site with the right one and transfer the subjects."
+    )
+    field_of = {
+        "site_name": "name",
+        "time_zone_unknown": "time_zone",
+        "time_zone_in_use": "time_zone",
+        "reason_missing": "reason",
+    }
+
+    name = forms.CharField(max_length=200)
+    time_zone = forms.CharField(max_length=40, help_text="As in Europe/Berlin")
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), max_length=2000)
+
+    def __init__(self, *args: Any, row: Site, **options: Any) -> None:
+        self.recorded = {"name": row.name, "time_zone": row.time_zone}
+        super().__init__(*args, row=row, initial=self.recorded, **options)
+
+    def act(self, *, at: datetime) -> SiteCorrection:
+        asked = self.arguments()
+        changed = {name: asked[name] for name, was in self.recorded.items() if asked[name] != was}
+        return correct_site(
+            site_id=self.row.pk, reason=asked["reason"], by=self.by, at=at, **changed
+        )
+
+
 STEPS: dict[str, type[StepForm]] = {
     "activate": ActivateForm,
     "hold": HoldForm,
     "resume": ResumeForm,
     "close": CloseForm,
 }
+SITE_FORMS: dict[str, type[RowForm]] = {**STEPS, "correct": CorrectSiteForm}
 
 
 @admin.register(Site, site=site)
@@ -160,11 +193,11 @@ class SiteAdmin(ActingAdmin):
     def step_view(self, request: HttpRequest, site_id: UUID, step: str) -> HttpResponse:
         """Show one step's form, and take the step when it is sent."""
         place = self.get_queryset(request).filter(pk=site_id).first()
-        if place is None or step not in STEPS:
+        if place is None or step not in SITE_FORMS:
             raise Http404
         if not may_at(person(request), Permission.MANAGE_TRIAL, place):
             raise PermissionDenied
-        form = STEPS[step](request.POST or None, by=person(request), row=place)
+        form = SITE_FORMS[step](request.POST or None, by=person(request), row=place)
         address = reverse("admin:trials_site_change", args=[place.pk])
         if form.is_valid() and send(form, request, at=timezone.now()) is not None:
             messages.success(request, f"{form.title}: recorded.")
@@ -183,11 +216,12 @@ def _page(user: User, place: Site) -> dict[str, Any]:
         "site": place,
         "tone": {"active": "success", "on_hold": "warning", "closed": "danger"}.get(place.status),
         "changes": changes,
+        "corrections": place.corrections.select_related("recorded_by"),
         "to_come": [] if place.status == "closed" else _to_come(place.status),
         "steps": [
             {"step": step, "title": form.title, "icon": form.icon}
-            for step, form in STEPS.items()
-            if sets_up and place.status in TRANSITIONS[step]
+            for step, form in SITE_FORMS.items()
+            if sets_up and (step == "correct" or place.status in TRANSITIONS[step])
         ],
         "people": [
             {"row": row, "state": state_of(row, now)}

@@ -16,6 +16,7 @@ from dosing.models import (
 )
 from dosing.queries import dispensing_facts
 from dosing.rules.dispensing import Request, dispense_blocks
+from dosing.rules.pregnancy_prevention import standing_category
 from events.outcomes import Reason
 from patients.models import (
     AdverseEvent,
@@ -30,6 +31,7 @@ from patients.models import (
     Screening,
     ScreeningCorrection,
     Subject,
+    SubjectCorrection,
     Visit,
 )
 from patients.models.subjects import Record
@@ -92,6 +94,7 @@ class Casebook:
     withdrawal: ConsentWithdrawal | None
     screenings: Sequence[Screening]
     corrections: Sequence[ScreeningCorrection]
+    corrected: Sequence[SubjectCorrection]
     mistakes: Sequence[RandomisationMistake]
     visits: Sequence[Visit]
     labs: Sequence[LabResult]
@@ -113,7 +116,9 @@ class Casebook:
 
     @property
     def risk(self) -> PregnancyRisk | None:
-        return self.risks[-1] if self.risks else None
+        """The last assessment, if it was made for the sex that is recorded now."""
+        last = self.risks[-1] if self.risks else None
+        return last if last and standing_category(last.category, self.subject.sex) else None
 
     @property
     def screening(self) -> Screening | None:
@@ -130,16 +135,20 @@ class Casebook:
         if self.subject.allocation is not None:
             code = self.subject.allocation.stratum
         else:
-            code = self.screening.stratum if self.screening else ""
+            last = self.screening
+            stands = last is not None and last.subject_revision == self.subject.revision
+            code = last.stratum if last and stands else ""
         return self._label(code)
 
     @property
     def corrected_stratum(self) -> str:
-        """What the last correction of the screening gives, if that is another stratum."""
+        """What the last correction since the randomisation gives, if that is another stratum."""
         allocation = self.subject.allocation
-        if allocation is None or not self.corrections:
+        since: list[ScreeningCorrection | SubjectCorrection] = [*self.corrections]
+        since += [row for row in self.corrected if row.allocation_id]
+        if allocation is None or not since:
             return ""
-        code = self.corrections[-1].stratum
+        code = max(since, key=lambda row: row.recorded_at).stratum
         if code == allocation.stratum:
             return ""
         return self._label(code) if code else "none holds the right values"
@@ -172,6 +181,7 @@ def read_casebook(subject: Subject) -> Casebook:
         withdrawal=one(ConsentWithdrawal),
         screenings=list(screenings),
         corrections=of(ScreeningCorrection),
+        corrected=of(SubjectCorrection),
         mistakes=of(RandomisationMistake),
         visits=of(Visit),
         labs=of(LabResult),
@@ -285,6 +295,16 @@ def _before_treatment(book: Casebook) -> Iterator[Entry]:
         day = book.subject.site.local_day(correction.recorded_at)
         title = f"Screening corrected: {', '.join(correction.corrected)}"
         yield _entry(correction, day, "edit_note", title, correction.reason, "warning")
+    for corrected in book.corrected:
+        day = book.subject.site.local_day(corrected.recorded_at)
+        title = f"Corrected: {_told_change(corrected)}"
+        detail = "; ".join([corrected.reason, *(each["detail"] for each in corrected.against)])
+        yield _entry(corrected, day, "edit_note", title, detail, "warning")
+
+
+def _told_change(row: SubjectCorrection) -> str:
+    changes = (f"{name} {row.found[name]} to {value}" for name, value in row.corrected.items())
+    return ", ".join(changes).replace("_", " ")
 
 
 def _on_treatment(book: Casebook) -> Iterator[Entry]:

@@ -67,7 +67,6 @@ def context_for(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
     trials = list(Trial.objects.visible_to(user).order_by("code"))
     wanted = request.GET.get("trial", "")
     trial = next((row for row in trials if row.code == wanted), trials[0])
-    oversees = any(a.trial_id == trial.pk for a in user.may(Permission.READ_ACCESS_LOG))
     readable = Site.objects.visible_to(user).filter(trial=trial)
     reads_subjects = any(a.trial_id == trial.pk for a in user.may(Permission.READ_SUBJECTS))
     notices = Notice.objects.visible_to(user).filter(trial=trial).select_related("site")
@@ -81,8 +80,8 @@ def context_for(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
         "overview": overview(trial, readable) if reads_subjects else None,
         "reads_subjects": reads_subjects,
         "may_enrol": bool(user.may(Permission.ENROL)),
-        "notices": notices[:NEWEST] if reads_subjects or oversees else (),
-        "notice_count": notices.count() if reads_subjects or oversees else 0,
+        "notices": notices[:NEWEST],
+        "notice_count": notices.count(),
         "summaries": _summaries(user, trial),
         "dead": _dead(user, trial),
         "unblinded_since": unblinded_since(trial),

@@ -56,13 +56,15 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     def visible_to(self, user: User) -> "NoticeQuerySet":
         """Notices of the user's sites, and of subjects where those are now.
 
-        Of unblindings also those of trials the user oversees.
+        Of unblindings also those of trials the user oversees. What is of no site concerns everybody
+        who works in its trial.
         """
         own = Q(subject__in=Subject.objects.visible_to(user))
         here = Q(subject=None, site__in=Site.objects.visible_to(user))
         audits = trial_ids(a for a in user.may(Permission.READ_ACCESS_LOG) if a.site_id is None)
         overseen = Q(kind="subject_unblinded", trial__in=audits)
-        return self.filter(own | here | overseen)
+        everybody = Q(subject=None, site=None, trial__in=trial_ids(user.assignments))
+        return self.filter(own | here | overseen | everybody)
 
 
 class Notice(models.Model):
@@ -70,7 +72,9 @@ class Notice(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     trial = models.ForeignKey(Trial, on_delete=models.PROTECT, related_name="+")
-    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="+")
+    site = models.ForeignKey(
+        Site, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     subject = models.ForeignKey(
         Subject, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
@@ -83,6 +87,12 @@ class Notice(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(subject=None) | Q(site__isnull=False),
+                name="notice_of_a_subject_has_a_site",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.text

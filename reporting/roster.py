@@ -51,7 +51,8 @@ TONES = {
 def with_state(subjects: "QuerySet[Subject]") -> "QuerySet[Any]":
     """Annotate ``state`` and what ``due_of`` asks for."""
     here = {"subject": OuterRef("pk")}
-    screening = Screening.objects.filter(**here).order_by("-recorded_at")
+    judged = Screening.objects.filter(**here, subject_revision=OuterRef("revision"))
+    screening = judged.order_by("-recorded_at")
     supply = Dispensation.objects.filter(**here).order_by("-cycle")
     cycle_visit = Visit.objects.filter(**here, kind=Visit.Kind.CYCLE).order_by("-cycle")
     visit = Visit.objects.filter(**here).order_by("-visited_on")

@@ -30,6 +30,7 @@ from patients.models import (
     Screening,
     ScreeningCorrection,
     Subject,
+    SubjectCorrection,
     SubjectTransfer,
     Unblinding,
     UnblindingAssessment,
@@ -43,6 +44,7 @@ RECORDS: tuple[type[models.Model], ...] = (
     ConsentWithdrawal,
     Screening,
     ScreeningCorrection,
+    SubjectCorrection,
     RandomisationMistake,
     Visit,
     LabResult,
@@ -65,6 +67,7 @@ RECORDS: tuple[type[models.Model], ...] = (
 # What a coordinator calls a record, where the model's own name is another.
 NAMES: dict[type[models.Model], str] = {
     ScreeningCorrection: "Correction of the screening",
+    SubjectCorrection: "Correction of sex or year of birth",
     RandomisationMistake: "Randomisation in error",
     UnblindingAssessment: "Assessment of an unblinding",
     SubjectTransfer: "Transfer to another site",

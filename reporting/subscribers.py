@@ -20,6 +20,7 @@ from patients.events import (
     LabsRecorded,
     ResponseRecorded,
     ScreeningRecorded,
+    SubjectCorrected,
     SubjectEnrolled,
     SubjectRandomised,
     SubjectUnblinded,
@@ -27,6 +28,8 @@ from patients.events import (
 )
 from patients.models import Subject
 from reporting.models import Notice, SiteActivity
+from trials.events import TrialUnblinded
+from trials.models import Trial
 
 
 @subscribes_to(
@@ -80,6 +83,14 @@ def notice_consent_withdrawn(event: OutboxEvent) -> None:
     _notice(event, "consent_withdrawn", "Consent withdrawn")
 
 
+@subscribes_to(SubjectCorrected)
+def notice_subject_corrected(event: OutboxEvent) -> None:
+    """Tell those who see the subject: what was judged from the old values stands no longer."""
+    told = " and ".join(event.payload["corrected"]).replace("_", " ")
+    against = "; not eligible by it" if event.payload["against"] else ""
+    _notice(event, "subject_corrected", f"{told.capitalize()} corrected{against}")
+
+
 UNBLINDED = "subject_unblinded"
 HOW_UNBLINDED = {
     "emergency": "the blind was broken in an emergency",
@@ -93,6 +104,19 @@ HOW_UNBLINDED = {
 def notice_subject_unblinded(event: OutboxEvent) -> None:
     """Tell the site, medical monitor, safety officer and sponsor that, and never what."""
     _notice(event, UNBLINDED, HOW_UNBLINDED[event.payload["kind"]])
+
+
+@subscribes_to(TrialUnblinded)
+def notice_trial_unblinded(event: OutboxEvent) -> None:
+    """Tell everybody who works in the trial that its arms were handed out, and no arm."""
+    trial = Trial.objects.get(code=event.stream)
+    fields: dict[str, Any] = {
+        "trial": trial,
+        "kind": "trial_unblinded",
+        "text": f"{trial.code}: the whole trial was unblinded, as two people agreed",
+        "created_at": event.recorded_at,
+    }
+    Notice.objects.get_or_create(event=event, defaults=fields)
 
 
 def _notice(event: OutboxEvent, kind: str, text: str) -> None:

@@ -373,6 +373,17 @@ ACTS = (
     Act("/passwords", _ABOUT),
     Act("/factor-removals", _ABOUT),
     Act("/lock-ends", _ABOUT),
+    Act("/log-in-reopenings", _ABOUT),
+    Act(
+        "/site-corrections",
+        {
+            "trial": "CLLM1",
+            "site": "DE-01",
+            "name": "Hospital",
+            "time_zone": "Europe/Paris",
+            "reason": "misspelt",
+        },
+    ),
     Act("/sign-on-bindings", {**_ABOUT, "subject": "subject-of-a-coordinator"}),
     Act("/access-reviews", {"trial": "CLLM1", "digest": "0" * 64, "remark": "all known"}),
     Act("/leavers", {"trial": "CLLM1", **_ABOUT}),

@@ -49,6 +49,7 @@ class Place:
     """A site, the person whose own rows stand there, and the id of the row in each table."""
 
     def __init__(self, site: Site, person: User) -> None:
+        self.person = person
         self.ids: dict[type[models.Model], Any] = {
             Trial: site.trial_id,
             Site: site.pk,
@@ -67,6 +68,8 @@ class Place:
             return known if known is not None else _any(field.target_field)
         if model is OutboxEvent and field.name == "payload":
             return Jsonb({"subject_id": str(self.ids[Subject]), "site_id": str(self.ids[Site])})
+        if model is OutboxEvent and field.name == "actor":
+            return self.person.username
         return _any(field)
 
 

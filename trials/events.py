@@ -122,6 +122,15 @@ class SiteStatusChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SiteCorrected(Event):
+    """A site's name or time zone was wrong; ``corrected`` says which."""
+
+    type = "trials.SiteCorrected"
+    site_id: UUID
+    corrected: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleGiven(Event):
     """A person or system was given a role; ``site_id`` is empty for the whole trial."""
 
@@ -160,6 +169,14 @@ class LogInSwitchedOff(Event):
     """A person left: their log-in was switched off and their roles ended."""
 
     type = "trials.LogInSwitchedOff"
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogInSwitchedOn(Event):
+    """A log-in that was switched off is on again, without password and without any role."""
+
+    type = "trials.LogInSwitchedOn"
     user_id: int
 
 

@@ -37,7 +37,7 @@ from patients.api.records import SubjectRecords
 from patients.models import Subject
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
-from trials.models import User
+from trials.models import Site, User
 from trials.permissions import Permission
 
 
@@ -110,7 +110,12 @@ class KitSupplies(APIView):
             trial_for(by, body["trial"], Permission.SUPPLY_KITS)
             return {"accepted": supply_kits(by=by, at=timezone.now(), **body)}
 
-        return recorded(request, act)
+        there = Site.objects.visible_to(acting_user(request), Permission.SUPPLY_KITS)
+        return recorded(
+            request,
+            act,
+            about=lambda _: there.get(trial__code=body["trial"], code=body["site"]),
+        )
 
 
 class KitNumberDraws(APIView):

@@ -123,6 +123,16 @@ def risk_category(facts: RiskFacts, policy: PregnancyPrevention) -> RiskCategory
     return RiskCategory.FCBP
 
 
+def standing_category(assessed: str | None, sex: str) -> RiskCategory | None:
+    """Return the last assessed category, or nothing if it was assessed for another sex.
+
+    A subject whose sex was corrected has none until the risk is assessed again: the gate takes
+    that for childbearing potential, and is shut.
+    """
+    category = RiskCategory(assessed) if assessed else None
+    return category if (category is RiskCategory.MALE) == (sex == "male") else None
+
+
 def gate_blocks(
     facts: GateFacts, policy: PregnancyPrevention, *, prescribed_at: datetime, dispensed_on: date
 ) -> tuple[Reason, ...]:
@@ -176,7 +186,7 @@ def _elapsed(instant: datetime) -> datetime:
 
 def _pregnancy_blocks(facts: GateFacts) -> Iterator[Reason]:
     if facts.category is None:
-        detail = "no risk category is recorded; treated as of childbearing potential"
+        detail = "no risk category is recorded for this sex; treated as of childbearing potential"
         yield Reason(GateBlock.RISK_CATEGORY_MISSING, detail)
     if facts.pregnancy_open:
         yield Reason(GateBlock.PREGNANCY_OPEN, "a pregnancy is being followed")

@@ -27,8 +27,18 @@ class KeyConflict(APIException):
     default_code = "idempotency_key_reused"
 
 
-def recorded(request: Request, act: Callable[[], Any]) -> HttpResponse:
-    """Run ``act`` (a service call that returns the answer's data) once for this request's key."""
+About = Callable[[dict[str, Any]], object]
+"""Finds anew, from an answer that was kept, what it is about; raises when that is not there."""
+
+
+def recorded(
+    request: Request, act: Callable[[], Any], *, about: About | None = None
+) -> HttpResponse:
+    """Run ``act`` (a service call that returns the answer's data) once for this request's key.
+
+    A kept answer is given again only if ``about`` still finds what it is about for the caller, who
+    may see it no longer: the subject moved, a role ended. Then it is the 404 of any other address.
+    """
     claim: dict[str, Any] = {
         "user_id": request.user.pk,
         "key": _key(request),
@@ -43,18 +53,24 @@ def recorded(request: Request, act: Callable[[], Any]) -> HttpResponse:
             answer = keep_refusal(**claim, status=problem["status"], body=_json(problem))
     except KeyReused as reused:
         raise KeyConflict from reused
+    if answer.again and about is not None:
+        about(json.loads(answer.body))
     return _response(answer.status, answer.body, again=answer.again)
 
 
 def recorded_then_shown(
-    request: Request, act: Callable[[], Any], show: Callable[[dict[str, Any]], HttpResponse]
+    request: Request,
+    act: Callable[[], Any],
+    show: Callable[[dict[str, Any]], HttpResponse],
+    *,
+    about: About | None = None,
 ) -> HttpResponse:
     """Record as ``recorded`` does, then answer with what ``show`` makes of the record.
 
     What is shown is no part of the answer that is kept: it is in no table and no cache. A request
     that is repeated comes to ``show`` again, which refuses what was shown before.
     """
-    answer = recorded(request, act)
+    answer = recorded(request, act, about=about)
     if answer.status_code == status.HTTP_201_CREATED:
         answer = show(json.loads(answer.content))
     answer["Cache-Control"] = "no-store"

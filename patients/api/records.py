@@ -16,8 +16,14 @@ from events.api.recording import recorded, valid
 from events.api.serializers import Shape
 from patients.api.revisions import revision_read
 from patients.models import Subject
+from patients.models.subjects import Record
 from patients.queries import with_version
 from trials.api.authentication import acting_user
+
+
+def subject_of(request: Request, subject_id: UUID) -> Subject:
+    """Return a subject that the caller sees. Raises ``Subject.DoesNotExist`` otherwise."""
+    return Subject.objects.visible_to(acting_user(request)).get(pk=subject_id)
 
 
 class SubjectRecords(APIView):
@@ -40,7 +46,7 @@ class SubjectRecords(APIView):
 
     def get(self, request: Request, subject_id: UUID) -> Response:
         """List the records, oldest first."""
-        subject = Subject.objects.visible_to(acting_user(request)).get(pk=subject_id)
+        subject = subject_of(request, subject_id)
         pages = self.pagination_class()
         page = pages.paginate_queryset(self.rows(subject), request, view=self)
         return pages.get_paginated_response(self.answers(page, many=True).data)
@@ -55,18 +61,19 @@ class SubjectRecords(APIView):
             )
             return self.answers(stored, many=self.answers_many).data
 
-        return recorded(request, act)
+        return recorded(request, act, about=lambda _: subject_of(request, subject_id))
 
 
 class Corrections(APIView):
     """Corrections of one record of one kind.
 
-    A subclass names the shapes and the service; the service gets the record's id under the name
-    ``names``, the revision that was read, and the body's fields.
+    A subclass names the shapes, the model and the service; the service gets the record's id under
+    the name ``names``, the revision that was read, and the body's fields.
     """
 
     takes: ClassVar[type[Shape]]
     answers: ClassVar[type[Shape]]
+    model: ClassVar[type[Record]]
     names: ClassVar[str]
     correct: ClassVar[Callable[..., Any]]
 
@@ -74,9 +81,12 @@ class Corrections(APIView):
         """Correct fields, with the reason. Send the revision you read as ``If-Match``."""
         body = valid(self.takes, request)
         body |= {self.names: record_id, "revision": revision_read(request)}
+        by = acting_user(request)
 
         def act() -> Any:
-            stored = type(self).correct(by=acting_user(request), at=timezone.now(), **body)
+            stored = type(self).correct(by=by, at=timezone.now(), **body)
             return self.answers(stored).data
 
-        return recorded(request, act)
+        return recorded(
+            request, act, about=lambda _: self.model.objects.visible_to(by).get(pk=record_id)
+        )

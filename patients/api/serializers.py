@@ -62,6 +62,7 @@ class SubjectOut(Shape):
     protocol_version = serializers.CharField(
         source="protocol_version.version", help_text="The version the subject was entered under."
     )
+    revision = serializers.IntegerField(help_text="Sex and year of birth are corrected at it.")
 
 
 class ConsentIn(Shape):
@@ -172,6 +173,24 @@ class LabResultOut(RecordOut, LabResultIn):
     taken_on = serializers.DateField()
 
 
+class SubjectCorrectionOut(RecordOut):
+    found = serializers.DictField(child=serializers.JSONField())
+    corrected = serializers.DictField(child=serializers.JSONField())
+    levels = serializers.DictField(child=serializers.CharField())
+    stratum = serializers.CharField(
+        help_text=(
+            "What a randomised subject's right values give; the stratum of the randomisation stays."
+        )
+    )
+    against = ReasonOut(
+        many=True, help_text="The criteria that a randomised subject's right values do not meet."
+    )
+    reason = serializers.CharField()
+    revision = serializers.IntegerField(
+        source="subject.revision", help_text="The subject's revision now."
+    )
+
+
 class Correction(Shape):
     """Why a record is corrected, and at least one field of it."""
 
@@ -181,6 +200,13 @@ class Correction(Shape):
         if len(attrs) == 1:
             raise serializers.ValidationError("Name at least one field to correct.")
         return attrs
+
+
+class SubjectCorrectionIn(Correction):
+    """Send only what was wrong, and why."""
+
+    year_of_birth = serializers.IntegerField(min_value=1900, max_value=2100, required=False)
+    sex = serializers.ChoiceField(Subject.Sex.choices, required=False)
 
 
 class ResponseIn(Shape):

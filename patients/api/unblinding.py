@@ -20,9 +20,9 @@ from rest_framework.views import APIView
 
 from events.api.recording import recorded, recorded_then_shown, valid
 from events.api.serializers import Instant, Shape
-from patients.api.records import SubjectRecords
+from patients.api.records import SubjectRecords, subject_of
 from patients.api.serializers import TEXT, RecordOut
-from patients.models import Subject, Unblinding, UnblindingAssessment
+from patients.models import AdverseEvent, Subject, Unblinding, UnblindingAssessment
 from patients.services.unblinding import (
     EMERGENCY,
     assess_unblinding,
@@ -156,9 +156,13 @@ def proved(request: Request, body: dict[str, Any], *, purpose: str, **about: Any
 
 def proved_on(request: Request, body: dict[str, Any], record_id: UUID) -> dict[str, Any]:
     """Return a body with the proof for an act on one request to unblind."""
-    visible = UnblindingRequest.objects.visible_to(acting_user(request))
-    row = visible.get(pk=record_id)
+    row = request_of(request, record_id)
     return proved(request, body, purpose=row.purpose, trial_id=row.trial_id)
+
+
+def request_of(request: Request, record_id: UUID) -> UnblindingRequest:
+    """Return a request to unblind that the caller sees."""
+    return UnblindingRequest.objects.visible_to(acting_user(request)).get(pk=record_id)
 
 
 def shown(request: Request, unblinding_id: UUID) -> HttpResponse:
@@ -194,7 +198,12 @@ class EmergencyUnblindings(SubjectRecords):
             )
             return OpenedOut(stored).data
 
-        return recorded_then_shown(request, act, lambda kept: shown(request, UUID(kept["id"])))
+        return recorded_then_shown(
+            request,
+            act,
+            lambda kept: shown(request, UUID(kept["id"])),
+            about=lambda _: subject_of(request, subject_id),
+        )
 
 
 class InadvertentUnblindings(SubjectRecords):
@@ -231,7 +240,10 @@ class UnblindingAssessments(APIView):
             )
             return AssessmentOut(stored).data
 
-        return recorded(request, act)
+        by = acting_user(request)
+        return recorded(
+            request, act, about=lambda _: Unblinding.objects.visible_to(by).get(pk=record_id)
+        )
 
 
 class UnblindingRequests(generics.ListAPIView[UnblindingRequest]):
@@ -254,12 +266,14 @@ class SafetyUnblindingRequests(APIView):
         """Ask; another person has to agree before the request lapses."""
         body = valid(SafetyRequestIn, request)
         body["adverse_event_id"] = body.pop("adverse_event")
+        by = acting_user(request)
 
         def act() -> Any:
-            stored = request_safety_unblinding(by=acting_user(request), at=timezone.now(), **body)
+            stored = request_safety_unblinding(by=by, at=timezone.now(), **body)
             return RequestOut(stored).data
 
-        return recorded(request, act)
+        visible = AdverseEvent.objects.visible_to(by)
+        return recorded(request, act, about=lambda _: visible.get(pk=body["adverse_event_id"]))
 
 
 class TrialUnblindingRequests(APIView):
@@ -296,7 +310,7 @@ class UnblindingAgreements(APIView):
             )
             return AnswerOut(stored).data
 
-        return recorded(request, act)
+        return recorded(request, act, about=lambda _: request_of(request, record_id))
 
 
 class UnblindingWithdrawals(APIView):
@@ -313,7 +327,7 @@ class UnblindingWithdrawals(APIView):
             )
             return AnswerOut(stored).data
 
-        return recorded(request, act)
+        return recorded(request, act, about=lambda _: request_of(request, record_id))
 
 
 class SafetyLooks(APIView):
@@ -330,7 +344,12 @@ class SafetyLooks(APIView):
             )
             return OpenedOut(stored).data
 
-        return recorded_then_shown(request, act, lambda kept: shown(request, UUID(kept["id"])))
+        return recorded_then_shown(
+            request,
+            act,
+            lambda kept: shown(request, UUID(kept["id"])),
+            about=lambda _: request_of(request, record_id),
+        )
 
 
 class ListsOfArms(APIView):
@@ -347,7 +366,12 @@ class ListsOfArms(APIView):
             )
             return {"id": str(access)}
 
-        return recorded_then_shown(request, act, lambda kept: arms_file(UUID(kept["id"])))
+        return recorded_then_shown(
+            request,
+            act,
+            lambda kept: arms_file(UUID(kept["id"])),
+            about=lambda _: request_of(request, record_id),
+        )
 
 
 def arms_file(access_id: UUID) -> HttpResponse:

@@ -2,6 +2,7 @@ from django.urls import path
 
 from patients.api import unblinding, views
 from patients.api.feed import EventFeed
+from patients.api.sites import SiteCorrections
 
 
 _ONE = "subjects/<uuid:subject_id>"
@@ -30,7 +31,9 @@ urlpatterns = [
     path(f"{_ONE}/contacts", views.Contacts.as_view(), name="contacts"),
     path(f"{_ONE}/deaths", views.Deaths.as_view(), name="deaths"),
     path(f"{_ONE}/further-treatments", views.FurtherTreatments.as_view(), name="treatments"),
+    path(f"{_ONE}/corrections", views.SubjectCorrections.as_view(), name="subject-corrections"),
     path(f"{_ONE}/transfers", views.Transfers.as_view(), name="transfers"),
+    path("site-corrections", SiteCorrections.as_view(), name="site-corrections"),
     path("events", EventFeed.as_view(), name="events"),
     path(
         f"{_ONE}/emergency-unblindings",

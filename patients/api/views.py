@@ -1,6 +1,7 @@
 """Subjects and their records."""
 
 from typing import Any
+from uuid import UUID
 
 import django_filters
 from django.db.models import QuerySet
@@ -12,7 +13,8 @@ from rest_framework.request import Request
 
 from events.api.recording import recorded, valid
 from patients.api import serializers as shapes
-from patients.api.records import Corrections, SubjectRecords
+from patients.api.records import Corrections, SubjectRecords, subject_of
+from patients.api.revisions import revision_read
 from patients.models import (
     AdverseEvent,
     Consent,
@@ -26,12 +28,14 @@ from patients.models import (
     Screening,
     ScreeningCorrection,
     Subject,
+    SubjectCorrection,
     SubjectTransfer,
     Visit,
 )
 from patients.queries import with_version
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
 from patients.services.consent import record_consent, withdraw_consent
+from patients.services.corrections import correct_subject
 from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
 from patients.services.labs import record_labs
 from patients.services.outcomes import record_death, record_further_treatment
@@ -43,7 +47,7 @@ from patients.services.stratification import (
 from patients.services.transfers import transfer_subject
 from patients.services.visits import record_contact, record_visit
 from trials.api.authentication import acting_user
-from trials.models import Allocation
+from trials.models import Allocation, Site
 
 
 class SubjectFilter(django_filters.FilterSet):
@@ -74,7 +78,14 @@ class Subjects(generics.ListAPIView[Subject]):
             subject = enrol_subject(by=acting_user(request), at=timezone.now(), **body)
             return shapes.SubjectOut(subject).data
 
-        return recorded(request, act)
+        return recorded(request, act, about=lambda kept: self._entered(kept, body))
+
+    def _entered(self, kept: dict[str, Any], body: dict[str, Any]) -> object:
+        """Return the subject of an answer, or the site where none was entered, if still seen."""
+        by = acting_user(self.request)
+        if "number" in kept:
+            return Subject.objects.visible_to(by).get(pk=kept["id"])
+        return Site.objects.visible_to(by).get(trial__code=body["trial"], code=body["site"])
 
 
 class OneSubject(generics.RetrieveAPIView[Subject]):
@@ -195,10 +206,33 @@ class Transfers(SubjectRecords):
         return super().rows(subject).select_related("from_site", "to_site")
 
 
+class SubjectCorrections(SubjectRecords):
+    """Corrections of the subject's sex or year of birth. A randomisation stays as it was."""
+
+    takes, answers = shapes.SubjectCorrectionIn, shapes.SubjectCorrectionOut
+    model = SubjectCorrection
+
+    def rows(self, subject: Subject) -> QuerySet[Any]:
+        return super().rows(subject).select_related("subject")
+
+    def post(self, request: Request, subject_id: UUID) -> HttpResponse:
+        """Correct it, with the reason. Send the subject's revision you read as ``If-Match``."""
+        body = valid(self.takes, request) | {"revision": revision_read(request)}
+
+        def act() -> Any:
+            found = correct_subject(
+                subject_id=subject_id, by=acting_user(request), at=timezone.now(), **body
+            )
+            return self.answers(found).data
+
+        return recorded(request, act, about=lambda _: subject_of(request, subject_id))
+
+
 class AdverseEventCorrections(Corrections):
     """Corrections of one adverse event."""
 
     takes, answers = shapes.AdverseEventCorrectionIn, shapes.AdverseEventOut
+    model = AdverseEvent
     names, correct = "adverse_event_id", staticmethod(correct_adverse_event)
 
 
@@ -206,4 +240,5 @@ class ResponseCorrections(Corrections):
     """Corrections of one response assessment."""
 
     takes, answers = shapes.ResponseCorrectionIn, shapes.ResponseOut
+    model = ResponseAssessment
     names, correct = "assessment_id", staticmethod(correct_response)

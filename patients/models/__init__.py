@@ -1,5 +1,6 @@
 from patients.models.adverse_events import AdverseEvent
 from patients.models.consent import Consent, ConsentWithdrawal
+from patients.models.corrections import SubjectCorrection
 from patients.models.eligibility import Screening
 from patients.models.labs import LabResult
 from patients.models.outcomes import Contact, Death, FurtherTreatment
@@ -24,6 +25,7 @@ __all__ = [
     "Screening",
     "ScreeningCorrection",
     "Subject",
+    "SubjectCorrection",
     "SubjectTransfer",
     "Unblinding",
     "UnblindingAssessment",

@@ -13,6 +13,7 @@ class Screening(Record):
 
     ``values`` holds every variable of the protocol version by its code: numbers as text, days in
     ISO form, null for what is not known. ``levels`` are the factors' levels of an eligible subject.
+    ``subject_revision`` tells which sex and year of birth it was judged with.
     """
 
     insert_only = True
@@ -24,6 +25,7 @@ class Screening(Record):
     reasons = models.JSONField(default=list)
     levels = models.JSONField(default=dict)
     stratum = models.CharField(max_length=20, blank=True)
+    subject_revision = models.PositiveIntegerField(default=1)
 
     class Meta:
         ordering = ["recorded_at"]

@@ -43,6 +43,7 @@ class Subject(models.Model):
     )
     recorded_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     recorded_at = models.DateTimeField()
+    revision = models.PositiveIntegerField(default=1)
 
     objects = SubjectQuerySet.as_manager()
 

@@ -25,6 +25,7 @@ class RandomisationBlock(StrEnum):
     CONSENT_MISSING = "consent_missing"
     RECONSENT_DUE = "reconsent_due"
     JUDGED_BY_ANOTHER_VERSION = "judged_by_another_version"
+    CORRECTED_SINCE_SCREENED = "corrected_since_screened"
     NOT_SCREENED = "not_screened"
     NOT_ELIGIBLE = "not_eligible"
     ALREADY_RANDOMISED = "already_randomised"
@@ -48,7 +49,7 @@ class RandomisationFacts:
 
     ``values`` are those of the last screening. ``form_due`` is the consent form to be signed
     first; ``judged_anew`` whether the version in force judges otherwise than the one the screening
-    was judged by.
+    was judged by; ``corrected_since`` whether it was judged with another sex or year of birth.
     """
 
     randomised_on: date
@@ -58,15 +59,17 @@ class RandomisationFacts:
     already_randomised: bool = False
     form_due: str = ""
     judged_anew: bool = False
+    corrected_since: bool = False
 
 
 def completed_years(year_of_birth: int, on: date) -> int:
     """Return the years a person has certainly completed on a day, knowing the year of birth only.
 
-    Until the last day of December the birthday of that year may still be to come.
+    Until the last day of December the birthday of that year may still be to come. Of whoever is
+    born in that very year no year is completed.
     """
     birthday_passed = (on.month, on.day) == (12, 31)
-    return on.year - year_of_birth - (0 if birthday_passed else 1)
+    return max(0, on.year - year_of_birth - (0 if birthday_passed else 1))
 
 
 def ineligible_reasons(facts: EligibilityFacts, protocol: Protocol) -> tuple[Reason, ...]:
@@ -180,6 +183,9 @@ def _standing_blocks(facts: RandomisationFacts) -> Iterator[Reason]:
     if facts.judged_anew:
         detail = "the protocol was amended since the screening: record a screening under it"
         yield Reason(RandomisationBlock.JUDGED_BY_ANOTHER_VERSION, detail)
+    if facts.corrected_since:
+        detail = "sex or year of birth was corrected since the screening: record a screening anew"
+        yield Reason(RandomisationBlock.CORRECTED_SINCE_SCREENED, detail)
     if facts.eligible is None:
         yield Reason(RandomisationBlock.NOT_SCREENED, "the subject has not been screened")
     elif not facts.eligible:

@@ -11,12 +11,12 @@ from events.outbox import publish
 from events.outcomes import Reason
 from patients.errors import NotRandomisable, SubjectNotEnrolled
 from patients.events import ScreeningRecorded, SubjectEnrolled, SubjectRandomised
-from patients.models import Consent, Screening, Subject
-from patients.queries import consent_active, consent_form_due, screened_values
+from patients.models import Screening, Subject
+from patients.queries import consent_active, consent_form_due, enrolled_values, screened_values
+from patients.rules.corrections import can_be_born_in
 from patients.rules.eligibility import (
     EligibilityFacts,
     RandomisationFacts,
-    completed_years,
     ineligible_reasons,
     randomisation_blocks,
 )
@@ -32,12 +32,8 @@ from patients.services.recording import (
 )
 from trials.models import Allocation, Site, User
 from trials.permissions import Permission, authorise
-from trials.rules.protocol import Value
 from trials.rules.protocol.amendment import judges_otherwise
 from trials.services.randomisation import allocate
-
-
-EARLIEST_YEAR_OF_BIRTH = 1900
 
 
 @transaction.atomic
@@ -70,7 +66,7 @@ def enrol_subject(
         reasons.append(Reason("site_status", f"Site {place.code} is {place.status}."))
     if screened_on > today:
         reasons.append(Reason("future_day", f"screened_on {screened_on} lies in the future."))
-    if not EARLIEST_YEAR_OF_BIRTH <= year_of_birth <= screened_on.year:
+    if not can_be_born_in(year_of_birth, screened_on):
         reasons.append(Reason("year_of_birth", f"{year_of_birth} cannot be a year of birth."))
     if reasons:
         raise SubjectNotEnrolled(*reasons)
@@ -130,7 +126,7 @@ def record_screening(
         if code not in known
     ]
     refuse_if(reasons)
-    facts = EligibilityFacts({**found, **_enrolled(subject)}, tuple(exclusions))
+    facts = EligibilityFacts({**found, **enrolled_values(subject)}, tuple(exclusions))
     against = ineligible_reasons(facts, protocol)
     levels = {} if against else levels_of(facts.values, protocol.factors)
     screening = store(
@@ -145,6 +141,7 @@ def record_screening(
         reasons=[{"code": reason.code, "detail": reason.detail} for reason in against],
         levels=levels,
         stratum="" if against else stratum_code(levels, protocol.factors),
+        subject_revision=subject.revision,
     )
     publish(
         ScreeningRecorded(
@@ -182,6 +179,7 @@ def randomise_subject(
         already_randomised=subject.allocation_id is not None,
         form_due=consent_form_due(subject, on=randomised_on),
         judged_anew=screening is not None and _judged_anew(screening, subject),
+        corrected_since=screening is not None and screening.subject_revision != subject.revision,
     )
     blocks = randomisation_blocks(facts, subject.protocol)
     if blocks or screening is None:
@@ -213,7 +211,7 @@ def randomise_subject(
 
 def _inputs(screening: Screening, subject: Subject) -> dict[str, Any]:
     """Return the recorded values that the levels came from, as they are stored."""
-    values = stored_form({**screened_values(screening), **_enrolled(subject)})
+    values = stored_form({**screened_values(screening), **enrolled_values(subject)})
     factors = screening.protocol_version.protocol.factors
     return {factor.variable: values[factor.variable] for factor in factors}
 
@@ -222,12 +220,3 @@ def _judged_anew(screening: Screening, subject: Subject) -> bool:
     if screening.protocol_version_id == subject.version.pk:
         return False
     return judges_otherwise(screening.protocol_version.protocol, subject.protocol)
-
-
-def _enrolled(subject: Subject) -> dict[str, Value]:
-    """Return the variables that are known from the subject itself."""
-    consent = Consent.objects.filter(subject=subject).earliest("signed_on")
-    return {
-        "age": completed_years(subject.year_of_birth, consent.signed_on),
-        "sex": subject.sex,
-    }

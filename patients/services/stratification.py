@@ -15,11 +15,11 @@ from events.outbox import publish
 from events.outcomes import Reason
 from patients.events import RandomisationMistakeRecorded, ScreeningCorrected
 from patients.models import RandomisationMistake, Screening, ScreeningCorrection, Subject
-from patients.queries import screened_values
+from patients.queries import enrolled_values, screened_values
 from patients.rules.screening import read_values, stored_form, value_problems
 from patients.rules.strata import levels_of, stratum_code
 from patients.services.recording import refuse_if, require_reason, store, subject_for
-from trials.models import User
+from trials.models import Allocation, User
 from trials.permissions import Permission
 from trials.rules.protocol import Factor, Protocol
 
@@ -39,24 +39,18 @@ def correct_screening(
     """
     subject = subject_for(by, subject_id, Permission.CORRECT_CLINICAL, at=at, reason=reason)
     require_reason(reason)
-    allocation = subject.allocation
-    screening = (
-        Screening.objects.filter(subject=subject, recorded_at__lte=allocation.allocated_at)
-        .select_related("protocol_version")
-        .last()
-        if allocation
-        else None
-    )
+    allocation, screening = randomised_by(subject)
     if allocation is None or screening is None:
         text = "The subject is not randomised: record another screening instead."
         refuse_if([Reason("not_randomised", text)])
         raise AssertionError("refused above")
     protocol = screening.protocol_version.protocol
-    known = _as_known(subject, screening)
+    known = as_known(subject, screening)
     refuse_if(_problems(values, known, protocol))
     asked = [each for each in protocol.screening.variables if each.code in values]
     corrected = read_values(values, asked)
-    levels, stratum = _derived({**allocation.inputs, **known}, corrected, protocol)
+    values = {**allocation.inputs, **enrolled_values(subject), **known, **corrected}
+    levels, stratum = derived_levels(values, protocol)
     found = store(
         ScreeningCorrection,
         subject,
@@ -83,7 +77,15 @@ def correct_screening(
     return found
 
 
-def _as_known(subject: Subject, screening: Screening) -> dict[str, Any]:
+def randomised_by(subject: Subject) -> tuple[Allocation | None, Screening | None]:
+    """Return the subject's allocation and the screening it came from; nothing before it."""
+    if (allocation := subject.allocation) is None:
+        return None, None
+    before = Screening.objects.filter(subject=subject, recorded_at__lte=allocation.allocated_at)
+    return allocation, before.select_related("protocol_version").last()
+
+
+def as_known(subject: Subject, screening: Screening) -> dict[str, Any]:
     """Return the screening's values with what was corrected since, as they are stored."""
     known = stored_form(screened_values(screening))
     for earlier in ScreeningCorrection.objects.filter(screening=screening):
@@ -105,13 +107,11 @@ def _problems(
     return reasons
 
 
-def _derived(
-    inputs: Mapping[str, Any], corrected: Mapping[str, Any], protocol: Protocol
-) -> tuple[dict[str, str], str]:
-    """Return levels and stratum of the corrected values; a factor no level holds has none."""
-    asked = [each for each in protocol.screening.variables if each.code in inputs]
-    read = read_values({each.code: inputs[each.code] for each in asked}, asked)
-    values = {**inputs, **read, **corrected}
+def derived_levels(found: Mapping[str, Any], protocol: Protocol) -> tuple[dict[str, str], str]:
+    """Return levels and stratum of values as stored or read; a factor no level holds has none."""
+    asked = [each for each in protocol.screening.variables if each.code in found]
+    read = read_values({each.code: found[each.code] for each in asked}, asked)
+    values = {**found, **read}
     levels: dict[str, str] = {}
     for factor in protocol.factors:
         levels |= _level(values, factor)

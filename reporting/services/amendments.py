@@ -12,6 +12,7 @@ from django.db import transaction
 
 from dosing.models import Dispensation, DoseDecision, PregnancyRisk, TreatmentEnd
 from dosing.rules.dispensing import Supply, runs_out_on
+from dosing.rules.pregnancy_prevention import standing_category
 from events.outcomes import Reason
 from events.reading import reading_as_system
 from patients.models import (
@@ -248,7 +249,8 @@ def _standing(subject: Subject, of: dict[Any, list[Any]]) -> Standing:
     screening = of[Screening][-1] if of[Screening] else None
     supplies, ended, risks = of[Dispensation], of[TreatmentEnd], of[PregnancyRisk]
     supplied = {row.cycle for row in supplies}
-    refused = screening is not None and not screening.eligible and subject.allocation is None
+    judged = screening if screening and screening.subject_revision == subject.revision else None
+    refused = judged is not None and not judged.eligible and subject.allocation is None
     decided = {row.cycle: row.dose_mg for row in of[DoseDecision] if row.cycle not in supplied}
     last, risk = supplies[-1] if supplies else None, risks[-1] if risks else None
     return Standing(
@@ -268,7 +270,7 @@ def _standing(subject: Subject, of: dict[Any, list[Any]]) -> Standing:
             [Supply(row.cycle, row.dispensed_on, row.days) for row in supplies]
         ),
         newest={row.analyte: Measured(row.value, row.taken_on) for row in of[LabResult]},
-        category=risk.category if risk else "",
+        category=standing_category(risk and risk.category, subject.sex) or "",
         surgically_sterile=bool(risk and risk.surgically_sterile),
         menopause_months=risk.natural_menopause_months if risk else None,
         evidence=risk.evidence if risk else "",

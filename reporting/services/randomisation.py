@@ -9,7 +9,8 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
-from patients.models import RandomisationMistake, ScreeningCorrection, Subject
+from patients.models import RandomisationMistake, Subject
+from patients.queries import strata_corrections
 from trials.models import Site, Trial, User
 from trials.permissions import Permission
 
@@ -19,7 +20,11 @@ BURST_MINUTES = 10
 
 @dataclass(frozen=True, slots=True)
 class Misstratified:
-    """A subject whose corrected stratum differs from the frozen one; empty if none holds it."""
+    """A subject whose corrected stratum differs from the frozen one; empty if none holds it.
+
+    ``found`` is what was recorded at the randomisation and ``corrected`` what is true of it, over
+    all corrections of the screening and of the subject; reason and author are the last one's.
+    """
 
     subject_id: UUID
     subject: str
@@ -98,13 +103,13 @@ def stratification_report(
 
 
 def _misstratified(subjects: Sequence[Subject]) -> Iterator[Misstratified]:
-    """Yield the last correction of each subject, where it gives another stratum."""
-    rows = ScreeningCorrection.objects.filter(subject__in=subjects).select_related("recorded_by")
-    last = {row.subject_id: row for row in rows.order_by("recorded_at")}
+    """Yield each subject whose corrections, taken together, give another stratum."""
+    corrections = strata_corrections(subjects)
     for subject in subjects:
-        row, allocation = last.get(subject.pk), subject.allocation
-        if row is None or allocation is None or row.stratum == allocation.stratum:
+        rows, allocation = corrections[subject.pk], subject.allocation
+        if not rows or allocation is None or rows[-1].stratum == allocation.stratum:
             continue
+        row = rows[-1]
         yield Misstratified(
             subject_id=subject.pk,
             subject=subject.number,
@@ -112,8 +117,8 @@ def _misstratified(subjects: Sequence[Subject]) -> Iterator[Misstratified]:
             randomised_on=allocation.randomised_on,
             stratum=allocation.stratum,
             corrected_stratum=row.stratum,
-            found=row.found,
-            corrected=row.corrected,
+            found={code: value for each in reversed(rows) for code, value in each.found.items()},
+            corrected={code: value for each in rows for code, value in each.corrected.items()},
             reason=row.reason,
             corrected_by=row.recorded_by.username,
             corrected_at=row.recorded_at,

@@ -40,7 +40,7 @@ SUBJECT_LISTS = {
 }
 NEEDS = {
     **{name: {Permission.READ_SUBJECTS} for name in SUBJECT_LISTS},
-    "reporting_notice": {Permission.READ_SUBJECTS, Permission.READ_ACCESS_LOG},
+    "reporting_notice": set(Permission),
     "reporting_safetysummary": {Permission.READ_SAFETY},
     "events_outboxevent": {Permission.READ_HISTORY},
     "events_delivery": {Permission.MANAGE_DELIVERIES},

@@ -1,5 +1,6 @@
 """The second wall, asked of PostgreSQL itself: every table that leads to a subject, by raw SQL."""
 
+import json
 import os
 import subprocess
 import sys
@@ -19,15 +20,16 @@ from events.models import IdempotencyRecord, OutboxEvent
 from events.reading import read_as, reading_as_system
 from events.tasks import drain
 from patients.models import Subject
+from patients.services.transfers import transfer_subject
 from reporting.models import SafetySummary
-from tests.factories import user
+from tests.factories import NOW, TODAY, user
 from tests.interface import caller_for, drawn_kits, reasons_of
 from tests.marks import on_postgres
 from tests.planted import guarded, planted
 from tests.postgres import ask, at_once, column, denied
 from tests.stories.live import manage, owner_url
 from tests.worlds import ELSEWHERE, HERE, OTHER_TRIAL, World, as_application
-from trials.models import Site
+from trials.models import Allocation, Site
 from trials.permissions import TABLE, Permission, Role
 
 
@@ -263,6 +265,53 @@ def test_everything_about_a_subject_goes_with_it_to_another_site(world):
     assert before == everywhere([], but=stays)
     assert after == everywhere([HERE, ELSEWHERE], but=stays)
     assert kits == [HERE, ELSEWHERE]
+
+
+@pytest.mark.parametrize(
+    ("payload", "seen"),
+    [
+        ({"subject_id": True}, []),
+        ({"subject_id": True, "site_id": True, "allocation_id": True}, []),
+        ({"site_id": True, "allocation_id": True}, []),
+        ({"site_id": True}, [HERE]),
+        ({}, [HERE]),
+    ],
+)
+def test_of_what_one_wrote_oneself_what_is_about_a_subject_goes_with_it(world, payload, seen):
+    """By somebody whose role has ended: the rest names no subject."""
+    own = world.places()[HERE]
+
+    with planted(own) as garden:
+        ids = {"subject_id": Subject, "site_id": Site, "allocation_id": Allocation}
+        facts = {name: str(own.ids[ids[name]]) for name in payload}
+        garden.cursor.execute("UPDATE events_outboxevent SET payload = %s", [json.dumps(facts)])
+        garden.cursor.execute("ALTER TABLE trials_roleassignment DISABLE TRIGGER USER")
+        garden.cursor.execute(
+            "UPDATE trials_roleassignment SET ends_at = clock_timestamp() WHERE user_id = %s",
+            [world.coordinator.pk],
+        )
+        found = garden.seen(world.coordinator.pk)
+
+    assert found["events_outboxevent"] == found["events_delivery"] == seen
+
+
+def test_what_one_recorded_of_a_subject_that_moved_is_found_by_raw_sql_no_longer(world):
+    subject = world.study.randomised(by=world.coordinator)
+    about = (
+        "SELECT type FROM events_outboxevent WHERE payload ->> 'subject_id' = "
+        f"'{subject.pk}' AND actor = '{world.coordinator.username}'"
+    )
+    before = as_application(about, reader=world.coordinator.pk)
+
+    transfer_subject(
+        subject_id=subject.pk, to_site="FR-01", transferred_on=TODAY, reason="moved house",
+        agreed_by="Dr Example", agreement="letter", by=world.study.people[Role.DATA_MANAGER],
+        at=NOW,
+    )  # fmt: skip
+
+    assert len(before) == 4
+    assert as_application(about, reader=world.coordinator.pk) == []
+    assert as_application(about, reader=world.colleague.pk) == before
 
 
 # --- No table is forgotten --------------------------------------------------------------------

@@ -19,6 +19,7 @@ from dosing.rules.pregnancy_prevention import (
     gate_blocks,
     next_test_due_on,
     risk_category,
+    standing_category,
 )
 from trials.rules.protocol import load_protocol
 
@@ -72,6 +73,23 @@ def blocks(facts: GateFacts, *, prescribed_at=NOON, dispensed_on=DAY, policy=POL
 
 
 # --- Whom it concerns -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("assessed", "sex", "standing"),
+    [
+        (None, "female", None),
+        (None, "male", None),
+        ("MALE", "male", RiskCategory.MALE),
+        ("MALE", "female", None),
+        ("FCBP", "female", RiskCategory.FCBP),
+        ("FNCBP", "female", RiskCategory.FNCBP),
+        ("FCBP", "male", None),
+        ("FNCBP", "male", None),
+    ],
+)
+def test_a_category_stands_for_the_sex_it_was_assessed_for_alone(assessed, sex, standing):
+    assert standing_category(assessed, sex) is standing
 
 
 @pytest.mark.parametrize(

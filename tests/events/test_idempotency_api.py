@@ -1,12 +1,16 @@
 """The same request twice: one record, one answer. Another request under the same key: neither."""
 
 import pytest
+from django.utils import timezone
 
+from events.acting import as_system
 from events.models import IdempotencyRecord, OutboxEvent
 from patients.models import AdverseEvent, Consent, Subject
-from tests.factories import Study
+from patients.services.transfers import transfer_subject
+from tests.factories import NOW, TODAY, Study
 from tests.interface import (
     EVENT,
+    KITS,
     SUBJECT,
     Caller,
     caller_for,
@@ -17,8 +21,9 @@ from tests.interface import (
 )
 from tests.marks import on_postgres
 from tests.postgres import at_once, contents
-from trials.models import Trial
+from trials.models import RoleAssignment, Trial
 from trials.permissions import Role
+from trials.services.people import give_role
 
 
 pytestmark = on_postgres
@@ -170,3 +175,102 @@ def test_different_requests_at_the_same_moment_get_numbers_without_gaps(study):
 
     numbers = sorted(answer.json()["number"] for answer in answers)
     assert numbers == ["DE-01-0001", "DE-01-0002", "DE-01-0003", "DE-01-0004"]
+
+
+# --- What the caller may see no longer --------------------------------------------------------
+
+
+def end_roles(person):
+    with as_system():
+        RoleAssignment.objects.filter(user=person).update(ends_at=timezone.now())
+
+
+def move(study, subject):
+    """Move a subject to a site of its own, and return that site."""
+    there = study.add_site("DE-02")
+    transfer_subject(
+        subject_id=subject.pk, to_site="DE-02", transferred_on=TODAY, reason="moved house",
+        agreed_by="Dr Example", agreement="letter", by=study.people[Role.DATA_MANAGER], at=NOW,
+    )  # fmt: skip
+    return there
+
+
+def sends(study, system):
+    """Return requests about one subject, each sent once, and the subject."""
+    entered = system.post("/subjects", SUBJECT, key="enrol")
+    subject = Subject.objects.get(pk=entered.json()["id"])
+    path = f"/subjects/{subject.pk}"
+    refused = (f"{path}/visits", noun("visits").body, "visit")
+    consent = (f"{path}/consents", noun("consents").body, "consent")
+    event = (f"{path}/adverse-events", EVENT, "event")
+    for one in (refused, consent):
+        system.post(*one[:2], key=one[2])
+    made = system.post(*event[:2], key="event").json()
+    corrected = (f"/adverse-events/{made['id']}/corrections", {"grade": 3, "reason": "x"}, "fix")
+    itself = (f"{path}/corrections", {"year_of_birth": 1951, "reason": "x"}, "birth")
+    for one in (corrected, itself):
+        assert system.post(*one[:2], key=one[2], revision="1").status_code == 201
+    return [("/subjects", SUBJECT, "enrol"), refused, consent, event, corrected, itself], subject
+
+
+def again(system, requests):
+    return [
+        system.post(path, body, key=key, revision="1" if path.endswith("corrections") else "")
+        for path, body, key in requests
+    ]
+
+
+def test_an_answer_is_repeated_while_its_subject_is_seen(study, system):
+    requests, _ = sends(study, system)
+
+    answers = again(system, requests)
+
+    assert [answer.status_code for answer in answers] == [201, 409, 201, 201, 201, 201]
+    assert all(answer[REPLAYED] == "true" for answer in answers)
+
+
+def test_an_answer_about_a_subject_that_moved_is_repeated_to_nobody_at_the_old_site(study, system):
+    requests, subject = sends(study, system)
+    move(study, subject)
+    before = contents()
+
+    answers = again(system, requests)
+
+    assert {answer.status_code for answer in answers} == {404}
+    gone = system.get(f"/subjects/{subject.pk}")
+    assert {answer.content for answer in answers} == {gone.content}
+    assert all(REPLAYED not in answer for answer in answers)
+    assert contents() == before
+
+
+def test_an_answer_is_repeated_to_nobody_whose_role_has_ended(study, system):
+    requests, _ = sends(study, system)
+    there = study.add_site("DE-02")
+    end_roles(study.system)
+    give_role(
+        user=study.system, trial_id=study.trial.pk, site=there, role=Role.SITE_SYSTEM,
+        by=study.admin, at=timezone.now(),
+    )  # fmt: skip
+
+    assert {answer.status_code for answer in again(system, requests)} == {404}
+
+
+def test_a_refused_entry_is_repeated_to_nobody_who_does_not_see_the_site(study, system):
+    body = {**SUBJECT, "screened_on": "2190-01-01", "year_of_birth": 1950}
+    first = system.post("/subjects", body, key="enrol")
+    kept = system.post("/subjects", body, key="enrol")
+    end_roles(study.system)
+
+    assert (first.status_code, kept.status_code) == (409, 409)
+    assert system.post("/subjects", body, key="enrol").status_code in {401, 403, 404}
+
+
+def test_what_a_supplier_was_told_of_a_site_is_not_repeated_after_their_role(study):
+    supplier = caller_for(study.supplier)
+    sent = [supplier.post("/kit-supplies", KITS, key="kits") for _ in range(2)]
+    end_roles(study.supplier)
+
+    last = supplier.post("/kit-supplies", KITS, key="kits")
+
+    assert [answer.status_code for answer in sent] == [201, 201]
+    assert last.status_code in {401, 403, 404}

@@ -248,3 +248,8 @@ def test_the_days_are_counted_alike_over_months_years_and_leap_days(last_cycle, 
 )
 def test_age_counts_only_years_that_are_certainly_completed(on, years):
     assert completed_years(1950, on) == years
+
+
+def test_a_screening_judged_with_another_sex_or_year_of_birth_randomises_nobody():
+    assert blocks(corrected_since=False) == []
+    assert blocks(corrected_since=True) == ["corrected_since_screened"]

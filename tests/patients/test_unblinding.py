@@ -9,11 +9,14 @@ import pytest
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import PermissionDenied
 from django.db import connections, transaction
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from dosing.errors import DoseRefused, GateClosed
 from dosing.services.decisions import decide_dose
 from dosing.services.dispensing import dispense_kit
+from events.acting import as_system
 from events.models import OutboxEvent
 from events.tasks import drain
 from patients.errors import RecordRefused
@@ -32,7 +35,8 @@ from patients.services.unblinding import (
     shown_arm,
 )
 from reporting.models import Notice
-from tests.factories import NOW, TODAY, Study
+from tests.config.test_row_level_security import as_application
+from tests.factories import NOW, TODAY, Study, user
 from tests.marks import on_postgres
 from tests.postgres import ask, contents, denied, differing
 from trials import sealed
@@ -585,6 +589,98 @@ def test_two_people_unblind_a_trial_that_recruits_no_more(study):
         for subject, arm in zip(subjects, ["QXACTIVE", "QXCONTR", "QXACTIVE"], strict=True)
     ]
     assert OutboxEvent.objects.filter(type="trials.TrialUnblinded").count() == 1
+
+
+def unblind_trial(study):
+    request = ask_for_trial(study, early="Stopped")
+    agree(study, request, by=study.people[Role.MEDICAL_MONITOR])
+    return list_of_arms(statistician_looks(study, request))
+
+
+def first_page(person, **query):
+    client = Client()
+    client.force_login(person)
+    return client.get(reverse("admin:index"), query)
+
+
+def notices_page(person):
+    client = Client()
+    client.force_login(person)
+    return client.get(reverse("admin:reporting_notice_changelist"))
+
+
+def seen_in_sql(person):
+    return as_application("SELECT kind FROM reporting_notice", reader=person.pk)
+
+
+def test_everybody_who_works_in_an_unblinded_trial_is_told_that_and_not_what(study):
+    study.randomised()
+    outsider = user("outsider")
+    unblind_trial(study)
+    drain()
+    drain()
+
+    notice = Notice.objects.get()
+    assert (notice.kind, notice.site, notice.subject) == ("trial_unblinded", None, None)
+    assert notice.text == "CLLM1: the whole trial was unblinded, as two people agreed"
+    told = {role for role, p in study.people.items() if Notice.objects.visible_to(p).exists()}
+    assert told == set(Role)
+    assert {role for role, p in study.people.items() if seen_in_sql(p)} == set(Role)
+    assert not Notice.objects.visible_to(outsider).exists()
+    assert seen_in_sql(outsider) == []
+    event = OutboxEvent.objects.get(type="trials.TrialUnblinded")
+    assert set(event.payload) == {"access_id", "request_id"}
+
+
+def test_of_an_unblinding_of_another_trial_nobody_here_is_told(study):
+    colleague = user("colleague")
+    with as_system():
+        other = Trial.objects.create(code="OTHER", title="Other", created_at=NOW)
+        RoleAssignment.objects.create(
+            user=colleague, trial=other, role=Role.MEDICAL_MONITOR, starts_at=NOW - timedelta(1)
+        )
+    study.randomised()
+    unblind_trial(study)
+    drain()
+
+    assert not Notice.objects.visible_to(colleague).exists()
+    assert seen_in_sql(colleague) == []
+
+
+def test_no_notice_is_made_while_a_second_person_is_missing_or_nobody_has_looked(study):
+    request = ask_for_trial(study, early="Stopped")
+    with pytest.raises(UnblindingRefused):
+        statistician_looks(study, request)
+    agree(study, request, by=study.people[Role.MEDICAL_MONITOR])
+    drain()
+
+    assert not Notice.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "role", [Role.INVESTIGATOR, Role.SPONSOR_ADMINISTRATOR, Role.UNBLINDED_SUPPLIER]
+)
+def test_the_first_page_says_since_when_a_trial_is_unblinded_and_shows_the_notice(
+    study, role, settings, tmp_path
+):
+    settings.STATIC_ROOT = tmp_path
+    person = study.people[role]
+    study.randomised()
+    before = first_page(person).content.decode()
+
+    unblind_trial(study)
+    drain()
+    after, listed = first_page(person).content.decode(), notices_page(person)
+
+    day = unblinded_since(study.trial)
+    assert "Unblinded since" not in before
+    assert f"Unblinded since {timezone.localtime(day):%Y-%m-%d}" in after
+    assert "the whole trial was unblinded" not in before
+    assert "the whole trial was unblinded" in after
+    assert listed.status_code == 200
+    assert "the whole trial was unblinded" in listed.content.decode()
+    for told in (after, listed.content.decode()):
+        assert not any(arm in told for arm in ARMS)
 
 
 def test_whoever_made_somebody_the_statistician_is_no_second_person(study):

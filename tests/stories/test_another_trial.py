@@ -274,6 +274,33 @@ def test_what_it_does_not_have_is_refused_and_its_timing_holds(trial):
     assert [reason["code"] for reason in nodular["reasons"]] == ["not_in_response_scale"]
 
 
+def test_a_sex_corrected_after_randomisation_gives_another_stratum_beside_the_frozen_one(trial):
+    path, given = trial.randomised("FR-01", sex="female")
+    manager = trial._caller(Role.DATA_MANAGER)
+    report = "/trials/EXA3/mis-stratification"
+    sealed = trial.allocated()
+
+    made = trial.callers["FR-01"].post(
+        f"{path}/corrections", {"sex": "male", "reason": "misread"}, revision="1"
+    ).json()  # fmt: skip
+    [row] = manager.get(report).json()["misstratified"]
+    unfit = trial.post(
+        "FR-01", f"{path}/screening-corrections", values={"performance_status": 0}, reason="misread"
+    )
+    [both] = manager.get(report).json()["misstratified"]
+
+    assert (given["stratum"], made["stratum"], unfit["stratum"]) == ("F-LESS", "M-LESS", "M-FIT")
+    assert made["levels"] == {"sex": "M", "ecog": "LESS"}
+    assert (row["stratum"], row["corrected_stratum"]) == ("F-LESS", "M-LESS")
+    assert (row["found"], row["corrected"]) == ({"sex": "female"}, {"sex": "male"})
+    assert (both["corrected_stratum"], both["corrected"]) == (
+        "M-FIT", {"sex": "male", "performance_status": 0},
+    )  # fmt: skip
+    assert trial.allocated() == sealed
+    again = trial.callers["FR-01"].post(f"{path}/randomisations", {"randomised_on": DAY})
+    assert again.status_code == 409
+
+
 # What the built-in trial and the one of this test are about. The demo may say it, and the report's
 # tests; no code that runs a trial does.
 WORDS = re.compile(r"\bcllm?1?\b|iwcll|lenalid|\bmrd|ighv|del17p|\bEXA3|examplinib", re.IGNORECASE)

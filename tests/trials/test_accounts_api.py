@@ -29,6 +29,7 @@ NAME = "coordinator-DE-01"
 ABOUT = {"person": NAME, "reason": "telephone lost"}
 BINDING = {**ABOUT, "subject": "subject-of-a-coordinator"}
 ON_ACCOUNTS = ("/people", "/passwords", "/factor-removals", "/lock-ends", "/sign-on-bindings")
+ON_ACCOUNTS += ("/log-in-reopenings",)
 OF_PEOPLE = [act for act in ACTS if act.path in (*ON_ACCOUNTS, "/access-reviews")]
 
 

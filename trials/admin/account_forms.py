@@ -16,6 +16,7 @@ from trials.services.accounts import (
     end_lock,
     give_password,
     remove_second_factors,
+    switch_on_log_in,
 )
 from trials.services.clients import end_client, give_client, give_site_client, renew_client
 
@@ -80,6 +81,15 @@ class EndLockForm(AboutPerson):
     service = staticmethod(end_lock)
 
 
+class SwitchOnForm(AboutPerson):
+    title, icon, submit = "Switch the log-in on", "person_check", "Switch on"
+    note = (
+        "For somebody who left and came back. Roles, password, sessions and clients do not come "
+        "back: give a password and roles next."
+    )
+    service = staticmethod(switch_on_log_in)
+
+
 class RemoveFactorsForm(AboutPerson):
     title, icon, submit = "Remove second factors", "phonelink_erase", "Remove all second factors"
     note = "For somebody who lost theirs. Make sure who asks."
@@ -99,6 +109,7 @@ class BindSignOnForm(AboutPerson):
 ABOUT_PERSON: dict[str, type[AboutPerson]] = {
     "password": GivePasswordForm,
     "lock": EndLockForm,
+    "switch-on": SwitchOnForm,
     "factors": RemoveFactorsForm,
     "sign-on": BindSignOnForm,
 }

@@ -150,6 +150,7 @@ class AccountAdmin(FormsAdmin):
         offered = {
             "password": True,
             "lock": standing.state == "locked",
+            "switch-on": not row.is_active,
             "factors": bool(standing.factors),
             "sign-on": settings.OIDC_PROVIDER_ON,
         }

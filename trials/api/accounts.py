@@ -26,6 +26,7 @@ from trials.services.accounts import (
     end_lock,
     give_password,
     remove_second_factors,
+    switch_on_log_in,
 )
 
 
@@ -155,6 +156,12 @@ class LockEnds(AboutPeople):
     """The end of a lock on somebody's log-in, before its time."""
 
     act = staticmethod(end_lock)
+
+
+class LogInReopenings(AboutPeople):
+    """The log-in of somebody who left, switched on again: without password, token or role."""
+
+    act = staticmethod(switch_on_log_in)
 
 
 class FactorRemovals(AboutPeople):

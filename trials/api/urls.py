@@ -28,6 +28,7 @@ urlpatterns = [
     path("factor-removals", accounts.FactorRemovals.as_view(), name="factor-removals"),
     path("sign-on-bindings", accounts.SignOnBindings.as_view(), name="sign-on-bindings"),
     path("log-ins", accounts.LogIns.as_view(), name="log-ins"),
+    path("log-in-reopenings", accounts.LogInReopenings.as_view(), name="log-in-reopenings"),
     path("lock-ends", accounts.LockEnds.as_view(), name="lock-ends"),
     path("trials/<slug:code>/access", reviews.AccessNow.as_view(), name="access"),
     path("access-reviews", reviews.AccessReviews.as_view(), name="access-reviews"),

@@ -5,7 +5,7 @@ from trials.models.amendments import SiteApproval, SiteVersion
 from trials.models.on_call import OnCall
 from trials.models.people import Leaver, RoleAssignment, Training, User
 from trials.models.protocol import ProtocolVersion, Trial
-from trials.models.site_life import SiteStatusChange
+from trials.models.site_life import SiteCorrection, SiteStatusChange
 from trials.models.sites import Site
 from trials.models.unblinding import (
     RefusedLook,
@@ -30,6 +30,7 @@ __all__ = [
     "SealedAccess",
     "Site",
     "SiteApproval",
+    "SiteCorrection",
     "SiteStatusChange",
     "SiteVersion",
     "Training",

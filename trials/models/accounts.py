@@ -36,6 +36,7 @@ class Kind(models.TextChoices):
     PASSWORD_GIVEN = "password_given", "Password given"
     ACCOUNT_MADE = "account_made", "Account made"
     SIGN_ON_BOUND = "sign_on_bound", "Single sign-on bound"
+    SWITCHED_ON = "switched_on", "Switched on again"
 
 
 class Method(models.TextChoices):

@@ -11,11 +11,14 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
 from events.acting import SYSTEM, attribute
+from events.outbox import publish
 from events.outcomes import Reason
 from trials.errors import AccountRefused
+from trials.events import LogInSwitchedOn
 from trials.models import LogInRecord, RoleAssignment, Trial, UsedPassword, User
 from trials.models.accounts import Kind
 from trials.permissions import Permission, authorise
+from trials.services.clients import end_clients_of
 from trials.services.log_ins import lock_end, name_key, note
 
 
@@ -156,6 +159,41 @@ def end_lock(*, person: User, reason: str, by: User, at: datetime) -> LogInRecor
     if lock_end(key=name_key(person.username), address=None, at=at) is None:
         raise AccountRefused(Reason("not_locked", f"{person.username} is not locked."))
     return note(Kind.LOCK_ENDED, user=person, by=by, reason=reason, at=at)
+
+
+@transaction.atomic
+def switch_on_log_in(*, person: User, reason: str, by: User, at: datetime) -> LogInRecord:
+    """Switch on again the log-in of somebody who left and came back.
+
+    Nothing else comes back. The roles stay ended, and each is given anew. The old password and
+    every old session are worth nothing, and clients of their own have ended: give a password next,
+    or let single sign-on let them in. Second factors are the person's own and stay.
+
+    Publishes ``LogInSwitchedOn``. Raises ``AccountRefused`` with every reason: a machine, the
+    log-in is on, no reason; and ``PermissionDenied`` without the right to manage this person's
+    accounts.
+    """
+    person = _locked(person)
+    answer_for(person, by=by, reason=reason)
+    reasons = []
+    if person.is_machine:
+        reasons.append(Reason("machine", f"{person.username} is a machine: give a client."))
+    if person.is_active:
+        reasons.append(Reason("switched_on", f"The log-in of {person.username} is on."))
+    if not reason.strip():
+        reasons.append(Reason("reason_missing", "reason: say why they have access again."))
+    if reasons:
+        raise AccountRefused(*reasons)
+    if person.has_usable_password():
+        UsedPassword.objects.create(user=person, hash=person.password, set_at=at)
+    person.set_unusable_password()
+    person.is_active = True
+    person.save(update_fields=["password", "is_active"])
+    end_clients_of(person, by=by, at=at)
+    held = RoleAssignment.objects.filter(user=person).order_by("starts_at").select_related("trial")
+    trial = (held.first() or by.may(Permission.MANAGE_PEOPLE)[0]).trial
+    publish(LogInSwitchedOn(stream=trial.code, user_id=person.pk), at=at)
+    return note(Kind.SWITCHED_ON, user=person, by=by, reason=reason, at=at)
 
 
 def answer_for(person: User, *, by: User, reason: str = "") -> None:

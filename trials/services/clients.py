@@ -145,6 +145,17 @@ def end_client(*, client_id: uuid.UUID, reason: str, by: User, at: datetime) -> 
     client = _locked(client_id, by=by, reason=reason)
     if client.ended_at is not None:
         raise ClientRefused(Reason("client_ended", f"{client.name} has ended already."))
+    return _ended(client, by=by, at=at)
+
+
+def end_clients_of(person: User, *, by: User, at: datetime) -> None:
+    """End every client of a person, in the caller's transaction, who has asked for the right."""
+    held = MachineClient.objects.select_for_update(of=["self"]).filter(user=person, ended_at=None)
+    for client in held.select_related("application"):
+        _ended(client, by=by, at=at)
+
+
+def _ended(client: MachineClient, *, by: User, at: datetime) -> MachineClient:
     client.ended_at, client.ended_by = at, by
     client.previous_until = None
     client.save()

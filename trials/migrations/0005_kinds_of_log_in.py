@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('trials', '0003_sealed'),
+        ("trials", "0004_corrections_of_sites"),
     ]
 
     operations = [
