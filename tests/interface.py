@@ -417,6 +417,24 @@ ACTS = (
     Act("/protocol-checks", {"trial": None, "text": "[trial]"}),
     Act("/trials", {"conduct": "live", "text": "[trial]"}),
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """One address that is only read: somebody who may, and those who are told that they may not.
+
+    Whoever is named in neither way finds an empty list.
+    """
+
+    path: str
+    reader: Role
+    refused: tuple[Role, ...] = ()
+
+    def __str__(self) -> str:
+        return self.path.removeprefix("/")
+
+
+READS = (Read("/notices", Role.COORDINATOR),)
 SUBJECT = {
     "trial": "CLLM1",
     "site": "DE-01",

@@ -8,6 +8,7 @@ from reporting.api.amendments import (
     ProtocolVersions,
 )
 from reporting.api.contingency import ContingencyPasswords, ContingencySheets
+from reporting.api.notices import Notices
 from reporting.api.randomisation import (
     RandomisationLog,
     RandomisationVerification,
@@ -44,6 +45,7 @@ urlpatterns = [
         name="mis-stratification",
     ),
     path("trials/<slug:code>/accrual", TrialAccrual.as_view(), name="accrual"),
+    path("notices", Notices.as_view(), name="notices"),
     path("contingency-sheets", ContingencySheets.as_view(), name="contingency-sheets"),
     path("contingency-passwords", ContingencyPasswords.as_view(), name="contingency-passwords"),
 ]
