@@ -15,6 +15,7 @@ from patients.models import (
     Subject,
     Visit,
 )
+from patients.rules.unblinding import review_due
 
 
 TEXT = 4000
@@ -62,6 +63,13 @@ class SubjectOut(Shape):
     protocol_version = serializers.CharField(
         source="protocol_version.version", help_text="The version the subject was entered under."
     )
+    needs_review = serializers.SerializerMethodField(
+        help_text="Whether its blind was broken in emergencies more often than passes unreviewed."
+    )
+
+    def get_needs_review(self, subject: Any) -> bool:
+        looks = getattr(subject, "emergency_looks", 0)  # none, of one just entered
+        return bool(looks) and review_due(looks, subject.trial.protocol.blind)
 
 
 class ConsentIn(Shape):

@@ -52,7 +52,7 @@ def test_a_randomised_subject_shows_its_number_and_never_an_arm(study, system):
     assert shown["randomisation_number"] == subject.allocation.number
     assert set(shown) == {
         "id", "number", "trial", "site", "year_of_birth", "sex", "screened_on",
-        "randomisation_number", "randomised_on", "recorded_at", "protocol_version",
+        "randomisation_number", "randomised_on", "recorded_at", "protocol_version", "needs_review",
     }  # fmt: skip
 
 
