@@ -16,6 +16,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from events.api.recording import recorded, recorded_then_shown, valid
@@ -33,8 +34,9 @@ from patients.services.unblinding import (
     record_inadvertent_unblinding,
     request_safety_unblinding,
     shown_arm,
+    whom_to_call,
 )
-from trials.api.access import trial_for
+from trials.api.access import site_for, trial_for
 from trials.api.authentication import acting_user
 from trials.models import UnblindingRequest
 from trials.permissions import Permission
@@ -77,6 +79,14 @@ class ShownOut(Shape):
     id = serializers.UUIDField()
     arm = serializers.CharField()
     treatment = serializers.CharField()
+
+
+class AdviserOut(Shape):
+    person = serializers.CharField(source="person.username")
+    name = serializers.CharField(source="person.get_full_name")
+    telephone = serializers.CharField(help_text="Empty when nobody is on call.")
+    email = serializers.CharField(source="person.email")
+    on_call = serializers.BooleanField()
 
 
 class AfterwardsIn(Shape):
@@ -195,6 +205,19 @@ class EmergencyUnblindings(SubjectRecords):
             return OpenedOut(stored).data
 
         return recorded_then_shown(request, act, lambda kept: shown(request, UUID(kept["id"])))
+
+
+class Advisers(APIView):
+    """Medical monitors whom somebody at a site may ask before breaking a blind."""
+
+    @extend_schema(responses=AdviserOut(many=True), operation_id="trials_sites_advisers_list")
+    def get(self, request: Request, code: str, site: str) -> Response:
+        """Return who is on call now, or all of the trial's when nobody is.
+
+        For those who may break a blind there. They may advise; their leave is not needed.
+        """
+        place = site_for(acting_user(request), code, site, Permission.EMERGENCY_UNBLIND)
+        return Response(AdviserOut(whom_to_call(place.trial, timezone.now()), many=True).data)
 
 
 class InadvertentUnblindings(SubjectRecords):

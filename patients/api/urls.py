@@ -48,6 +48,11 @@ urlpatterns = [
         name="contingency-openings",
     ),
     path(
+        "trials/<slug:code>/sites/<slug:site>/advisers",
+        unblinding.Advisers.as_view(),
+        name="advisers",
+    ),
+    path(
         "unblindings/<uuid:record_id>/assessments",
         unblinding.UnblindingAssessments.as_view(),
         name="unblinding-assessments",

@@ -49,6 +49,7 @@ def routes_of_the_interface(study: Study) -> list[str]:
     named = {
         "<slug:code>": study.trial.code,
         "<str:version>": study.trial.current_version.version,
+        "<slug:site>": study.site.code,
         "<uuid:list_id>": str(study.list.pk),
     }
     for summary in SafetySummary.objects.filter(trial=study.trial)[:1]:
