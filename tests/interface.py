@@ -434,7 +434,11 @@ class Read:
         return self.path.removeprefix("/")
 
 
-READS = (Read("/notices", Role.COORDINATOR),)
+_BLINDED_TO_SHEETS = (Role.INVESTIGATOR, Role.SITE_SYSTEM, Role.AUDITOR, Role.COMMITTEE_MEMBER)
+READS = (
+    Read("/notices", Role.COORDINATOR),
+    Read("/contingency-sheets", Role.UNBLINDED_SUPPLIER, refused=_BLINDED_TO_SHEETS),
+)
 SUBJECT = {
     "trial": "CLLM1",
     "site": "DE-01",
