@@ -437,6 +437,11 @@ class Read:
 _BLINDED_TO_SHEETS = (Role.INVESTIGATOR, Role.SITE_SYSTEM, Role.AUDITOR, Role.COMMITTEE_MEMBER)
 READS = (
     Read("/notices", Role.COORDINATOR),
+    Read("/unblindings", Role.COORDINATOR),
+    Read("/unblinding-requests", Role.SAFETY_OFFICER),
+    Read("/safety-unblinding-requests", Role.SAFETY_OFFICER),
+    Read("/trial-unblinding-requests", Role.MEDICAL_MONITOR),
+    Read("/kit-number-draws", Role.UNBLINDED_SUPPLIER),
     Read("/contingency-sheets", Role.UNBLINDED_SUPPLIER, refused=_BLINDED_TO_SHEETS),
 )
 SUBJECT = {

@@ -122,6 +122,12 @@ class KitNumberDrawOut(Shape):
     count = serializers.IntegerField()
 
 
+class ListedDrawOut(KitNumberDrawOut):
+    trial = serializers.CharField(source="trial.code")
+    drawn_at = serializers.DateTimeField()
+    drawn_by = serializers.CharField(source="drawn_by.username")
+
+
 class DealtNumbersOut(KitNumberDrawOut):
     numbers = serializers.ListField(
         child=serializers.CharField(),

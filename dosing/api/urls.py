@@ -15,5 +15,10 @@ urlpatterns = [
     path("site-closures", sites.SiteClosures.as_view(), name="site-closures"),
     path("kits", views.Kits.as_view(), name="kits"),
     path("kit-number-draws", views.KitNumberDraws.as_view(), name="kit-number-draws"),
+    path(
+        "kit-number-draws/<uuid:draw_id>",
+        views.OneKitNumberDraw.as_view(),
+        name="kit-number-draw",
+    ),
     path("kit-supplies", views.KitSupplies.as_view(), name="kit-supplies"),
 ]

@@ -1,7 +1,9 @@
 """Pregnancy prevention, doses, kits."""
 
 from typing import Any
+from uuid import UUID
 
+import django_filters
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
@@ -110,8 +112,20 @@ class KitSupplies(APIView):
         return recorded(request, act)
 
 
-class KitNumberDraws(APIView):
+class DrawFilter(django_filters.FilterSet):
+    trial = django_filters.CharFilter(field_name="trial__code")
+
+
+class KitNumberDraws(generics.ListAPIView[KitNumberDraw]):
     """Kit numbers for labels, drawn so that they mean nothing."""
+
+    serializer_class = shapes.ListedDrawOut
+    filterset_class = DrawFilter
+    queryset = KitNumberDraw.objects.none()
+
+    def get_queryset(self) -> QuerySet[KitNumberDraw]:
+        visible = KitNumberDraw.objects.visible_to(acting_user(self.request)).counted()
+        return visible.select_related("trial", "drawn_by").order_by("-drawn_at", "pk")
 
     @extend_schema(request=shapes.KitNumberDrawIn, responses={201: shapes.DealtNumbersOut})
     def post(self, request: Request) -> HttpResponse:
@@ -127,8 +141,24 @@ class KitNumberDraws(APIView):
             return {"id": str(draw.pk), "count": body["count"]}
 
         def show(kept: dict[str, Any]) -> HttpResponse:
-            draw = KitNumberDraw.objects.visible_to(by).get(pk=kept["id"])
-            content = JSONRenderer().render({**kept, "numbers": dealt(draw)})
-            return HttpResponse(content, content_type="application/json", status=201)
+            return dealt_out(KitNumberDraw.objects.visible_to(by).get(pk=kept["id"]), status=201)
 
         return recorded_then_shown(request, act, show)
+
+
+class OneKitNumberDraw(APIView):
+    """The numbers of one draw, for whoever has the labels printed."""
+
+    @extend_schema(responses=shapes.DealtNumbersOut)
+    def get(self, request: Request, draw_id: UUID) -> HttpResponse:
+        """Return them in an order by chance, another one each time."""
+        answer = dealt_out(KitNumberDraw.objects.visible_to(acting_user(request)).get(pk=draw_id))
+        answer["Cache-Control"] = "private, no-store"
+        return answer
+
+
+def dealt_out(draw: KitNumberDraw, *, status: int = 200) -> HttpResponse:
+    """Answer with a draw's numbers in an order by chance, which is kept nowhere."""
+    numbers = dealt(draw)
+    content = JSONRenderer().render({"id": str(draw.pk), "count": len(numbers), "numbers": numbers})
+    return HttpResponse(content, content_type="application/json", status=status)

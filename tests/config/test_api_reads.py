@@ -1,9 +1,10 @@
 """Addresses that are only read: who is let in, pages, and questions nobody should ask."""
 
 import pytest
+from oauth2_provider.models import AccessToken
 
 from tests.factories import Study, user
-from tests.interface import READS, Caller, caller_for, reasons_of
+from tests.interface import READS, Caller, caller_for, reasons_of, token_of
 from tests.marks import on_postgres
 from tests.postgres import contents
 
@@ -59,3 +60,16 @@ def test_an_odd_question_is_no_fault_of_ours_and_changes_nothing(study, read):
     assert {answer.status_code for answer in beyond} == {404}
     assert {answer.status_code for answer in other} == {405}
     assert contents() == before
+
+
+@pytest.mark.parametrize("read", READS, ids=str)
+def test_a_program_needs_the_scope_to_read_and_no_other(study, read):
+    person = study.people[read.reader]
+    only, but = (token_of(person) for _ in range(2))
+    AccessToken.objects.filter(token=only).update(scope="read")
+    AccessToken.objects.filter(token=but).update(scope="submit randomise dispense manage")
+
+    refused = Caller(but).get(read.path)
+
+    assert Caller(only).get(read.path).status_code == 200
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")

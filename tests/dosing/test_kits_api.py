@@ -4,7 +4,8 @@ import pytest
 
 from dosing.models import Dispensation, Kit
 from events.models import OutboxEvent
-from tests.factories import Study
+from tests.config.test_api_queries import statements
+from tests.factories import Study, user
 from tests.interface import KITS, Caller, caller_for, noun, reasons_of, token_of
 from tests.marks import on_postgres
 from tests.postgres import at_once, column, contents
@@ -124,3 +125,74 @@ def test_one_kit_is_handed_over_once_to_two_who_ask_at_the_same_moment(study):
 
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert Dispensation.objects.count() == 1
+
+
+# --- Numbers for labels -----------------------------------------------------------------------
+
+
+DRAWS = "/kit-number-draws"
+
+
+def draw(study, count=40):
+    answer = caller_for(study.supplier).post(DRAWS, {"trial": "CLLM1", "count": count})
+    assert answer.status_code == 201
+    return answer.json()
+
+
+def test_draws_are_listed_the_newest_first_and_without_their_numbers(study):
+    first, second = draw(study, 3), draw(study, 2)
+
+    answer = caller_for(study.supplier).get(DRAWS)
+
+    assert [(row["id"], row["count"]) for row in answer.json()["results"]] == [
+        (second["id"], 2),
+        (first["id"], 3),
+    ]
+    assert set(answer.json()["results"][0]) == {"id", "count", "trial", "drawn_at", "drawn_by"}
+    assert answer.json()["results"][0]["drawn_by"] == "unblinded_supplier"
+    assert [
+        n for n in (*first["numbers"], *second["numbers"]) if n in answer.content.decode()
+    ] == []
+    assert caller_for(study.supplier).get(f"{DRAWS}?trial=OTHER").json()["count"] == 0
+
+
+def test_a_draws_numbers_are_given_again_in_another_order_that_nothing_keeps(study):
+    given = draw(study)
+    supplier, before = caller_for(study.supplier), contents()
+
+    again = [supplier.get(f"{DRAWS}/{given['id']}") for _ in range(2)]
+
+    one, other = (answer.json()["numbers"] for answer in again)
+    assert sorted(one) == sorted(other) == sorted(given["numbers"])
+    assert len({tuple(given["numbers"]), tuple(one), tuple(other), tuple(sorted(one))}) == 4
+    assert [answer["Cache-Control"] for answer in again] == ["private, no-store"] * 2
+    assert contents() == before
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.UNBLINDED_SUPPLIER])
+def test_nobody_else_reads_a_draw(study, role):
+    given, caller = draw(study), caller_for(study.people[role])
+
+    assert caller.get(DRAWS).json()["count"] == 0
+    assert caller.get(f"{DRAWS}/{given['id']}").status_code == 404
+
+
+def test_a_draw_is_read_by_nobody_without_a_log_in_or_a_role(study):
+    path = f"{DRAWS}/{draw(study)['id']}"
+
+    assert Caller().get(path).status_code == Caller().get(DRAWS).status_code == 401
+    assert caller_for(user("somebody-without-a-role")).get(path).status_code == 404
+    assert caller_for(study.supplier).get(f"{DRAWS}/{study.trial.pk}").status_code == 404
+
+
+def test_many_draws_cost_what_one_costs_and_come_in_pages(study):
+    draw(study)
+    supplier = caller_for(study.supplier)
+    one = statements(lambda: supplier.get(DRAWS))
+    for _ in range(6):
+        draw(study)
+
+    page = supplier.get(f"{DRAWS}?page_size=5&page=2").json()
+
+    assert (page["count"], len(page["results"])) == (7, 2)
+    assert statements(lambda: supplier.get(DRAWS)) == one

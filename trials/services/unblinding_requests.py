@@ -153,6 +153,13 @@ def trial_arms(access_id: UUID) -> dict[UUID, str]:
     return look(access_id)
 
 
+def looks_on(request: UnblindingRequest) -> list[SealedAccess]:
+    """Return who looked on a request, in order, for somebody who may see the request."""
+    looks = SealedAccess.objects.filter(request_id=request.pk).select_related("person")
+    with reading_as_system("whoever sees a request is told who looked on it"):
+        return list(looks.order_by("opened_at"))
+
+
 def unblinded_since(trial: Trial) -> datetime | None:
     """Return when the arms of a trial were first handed out, or nothing while they were not."""
     return when_unblinded([trial]).get(trial.pk)
