@@ -1,9 +1,11 @@
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from reporting.api.amendments import (
     ProtocolActivations,
     ProtocolApprovals,
     ProtocolChanges,
+    ProtocolFile,
     ProtocolImpact,
     ProtocolVersions,
 )
@@ -17,11 +19,20 @@ from reporting.api.randomisation import (
 from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, TrialAccrual
 
 
+class VersionConverter(StringConverter):
+    """The name of a protocol version, as a protocol file may give it."""
+
+    regex = r"[0-9.]{1,20}"
+
+
+register_converter(VersionConverter, "version")
+
 _VERSIONS = "trials/<slug:code>/protocol-versions"
-_VERSION = f"{_VERSIONS}/<str:version>"
+_VERSION = f"{_VERSIONS}/<version:version>"
 
 urlpatterns = [
     path(_VERSIONS, ProtocolVersions.as_view(), name="protocol-versions"),
+    path(f"{_VERSION}/file", ProtocolFile.as_view(), name="protocol-file"),
     path(f"{_VERSION}/changes", ProtocolChanges.as_view(), name="protocol-changes"),
     path(f"{_VERSION}/impact", ProtocolImpact.as_view(), name="protocol-impact"),
     path(f"{_VERSION}/approvals", ProtocolApprovals.as_view(), name="protocol-approvals"),
