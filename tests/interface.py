@@ -438,6 +438,7 @@ _BLINDED_TO_SHEETS = (Role.INVESTIGATOR, Role.SITE_SYSTEM, Role.AUDITOR, Role.CO
 READS = (
     Read("/notices", Role.COORDINATOR),
     Read("/unblindings", Role.COORDINATOR),
+    Read("/subject-progress", Role.COORDINATOR),
     Read("/unblinding-requests", Role.SAFETY_OFFICER),
     Read("/safety-unblinding-requests", Role.SAFETY_OFFICER),
     Read("/trial-unblinding-requests", Role.MEDICAL_MONITOR),

@@ -16,6 +16,7 @@ from reporting.api.randomisation import (
     RandomisationVerification,
     StratificationReport,
 )
+from reporting.api.subjects import SubjectGate, SubjectHistory, SubjectProgress
 from reporting.api.views import OneSafetySummary, PfsReports, SafetySummaries, TrialAccrual
 
 
@@ -57,6 +58,9 @@ urlpatterns = [
     ),
     path("trials/<slug:code>/accrual", TrialAccrual.as_view(), name="accrual"),
     path("notices", Notices.as_view(), name="notices"),
+    path("subject-progress", SubjectProgress.as_view(), name="subject-progress"),
+    path("subjects/<uuid:subject_id>/gate", SubjectGate.as_view(), name="subject-gate"),
+    path("subjects/<uuid:subject_id>/history", SubjectHistory.as_view(), name="subject-history"),
     path("contingency-sheets", ContingencySheets.as_view(), name="contingency-sheets"),
     path("contingency-passwords", ContingencyPasswords.as_view(), name="contingency-passwords"),
 ]
