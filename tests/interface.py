@@ -442,6 +442,8 @@ READS = (
     Read("/unblinding-requests", Role.SAFETY_OFFICER),
     Read("/safety-unblinding-requests", Role.SAFETY_OFFICER),
     Read("/trial-unblinding-requests", Role.MEDICAL_MONITOR),
+    Read("/deliveries", Role.SPONSOR_ADMINISTRATOR),
+    Read("/kits", Role.COORDINATOR),
     Read("/kit-number-draws", Role.UNBLINDED_SUPPLIER),
     Read("/contingency-sheets", Role.UNBLINDED_SUPPLIER, refused=_BLINDED_TO_SHEETS),
 )

@@ -85,10 +85,18 @@ class TreatmentEnds(SubjectRecords):
     record = staticmethod(end_treatment)
 
 
+class KitFilter(django_filters.FilterSet):
+    trial = django_filters.CharFilter(field_name="site__trial__code")
+    site = django_filters.CharFilter(field_name="site__code")
+    number = django_filters.CharFilter(field_name="number")
+    status = django_filters.ChoiceFilter(choices=Kit.Status.choices)
+
+
 class Kits(generics.ListAPIView[Kit]):
     """The kits at your sites."""
 
     serializer_class = shapes.KitOut
+    filterset_class = KitFilter
     queryset = Kit.objects.none()
 
     def get_queryset(self) -> QuerySet[Kit]:

@@ -63,6 +63,21 @@ def test_kits_of_another_site_are_not_listed(study):
     assert caller_for(elsewhere).get("/kits").json()["count"] == 0
 
 
+def test_kits_are_found_by_trial_site_number_and_status(study):
+    study.add_site("DE-02")
+    supplier, system = caller_for(study.supplier), caller_for(study.system)
+    kit = KITS["kits"][0]
+    supplier.post("/kit-supplies", {**KITS, "kits": [kit, {**kit, "number": "KIT-0002"}]})
+
+    def found(query):
+        return [row["number"] for row in system.get(f"/kits{query}").json()["results"]]
+
+    assert found("?number=KIT-0002") == ["KIT-0002"]
+    assert found("?trial=CLLM1&site=DE-01&status=available") == ["KIT-0001", "KIT-0002"]
+    assert found("?status=dispensed") == found("?site=DE-02") == found("?trial=OTHER") == []
+    assert reasons_of(system.get("/kits?status=x")) == {("status", "invalid_choice")}
+
+
 def test_a_supply_is_taken_whole_or_not_at_all(study):
     supplier = caller_for(study.supplier)
     kit = KITS["kits"][0]
