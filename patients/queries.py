@@ -6,9 +6,9 @@ from datetime import date
 from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import Model, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 
 from events.models import OutboxEvent
 from patients.models import (
@@ -20,6 +20,7 @@ from patients.models import (
     Subject,
     SubjectCorrection,
     Unblinding,
+    UnblindingAssessment,
 )
 from patients.rules.consent import form_due
 from patients.rules.eligibility import completed_years
@@ -126,6 +127,38 @@ def readable_events(user: User) -> "QuerySet[OutboxEvent]":
         about=KeyTextTransform("subject_id", "payload")
     )
     return rows.filter(readable)
+
+
+def with_emergency_looks(rows: QuerySet[Subject]) -> QuerySet[Subject]:
+    """Say of each subject, as ``emergency_looks``, how often its blind was broken in an emergency.
+
+    The trials come along, each once, so that a list asks for its protocol once.
+    """
+    looks = _counted(Unblinding.objects.filter(subject=OuterRef("pk")))
+    return rows.annotate(emergency_looks=looks).prefetch_related("trial")
+
+
+def with_reviews(rows: QuerySet[Unblinding]) -> QuerySet[Unblinding]:
+    """Say of each unblinding what was judged of it, and by what ``why_review`` decides.
+
+    ``looks`` are the emergency looks at its subject until then, with itself; ``assessed`` whether
+    there is an assessment, ``last_impact`` what the last one says.
+    """
+    made = UnblindingAssessment.objects.filter(unblinding=OuterRef("pk"))
+    until_then = Unblinding.objects.filter(
+        subject=OuterRef("subject"), happened_at__lte=OuterRef("happened_at")
+    )
+    return rows.annotate(
+        assessed=Exists(made),
+        looks=_counted(until_then),
+        last_impact=Subquery(made.order_by("-recorded_at").values("impact")[:1]),
+    ).prefetch_related("subject__trial")
+
+
+def _counted(rows: QuerySet[Unblinding]) -> Coalesce:
+    """Return how many emergency looks at one subject are among some unblindings of it."""
+    looks = rows.filter(kind=Unblinding.Kind.EMERGENCY).order_by().values("subject")
+    return Coalesce(Subquery(looks.annotate(count=Count("pk")).values("count")), 0)
 
 
 def unblinding_kinds(subject: Subject) -> list[str]:

@@ -20,7 +20,6 @@ from patients.admin import SiteFilter, address_of, subject_form_page
 from patients.admin_forms import FORMS as PATIENT_FORMS
 from patients.admin_forms import EnrolForm, SubjectForm
 from patients.models import Subject
-from patients.queries import with_version
 from reporting import (  # noqa: F401 - register their pages
     admin_access_log,
     admin_assessments,
@@ -38,6 +37,7 @@ from reporting.casebook import (
     lab_limits,
     picture,
     read_casebook,
+    subject_today,
     timeline,
 )
 from reporting.models import Notice, SafetySummary
@@ -190,11 +190,10 @@ class SubjectAdmin(ReadOnlyAdmin):
 
 
 def _subject(request: HttpRequest, subject_id: UUID) -> Subject | None:
-    own = with_version(Subject.objects.visible_to(person(request)).filter(pk=subject_id))
-    subject = own.select_related("site", "trial", "allocation__protocol_version").first()
-    if subject is not None:
-        subject.version = subject.site.version_on(subject.site.local_day(timezone.now()))
-    return subject
+    try:
+        return subject_today(person(request), subject_id, at=timezone.now())
+    except Subject.DoesNotExist:
+        return None
 
 
 def _page(user: User, book: Casebook, row: Any) -> dict[str, Any]:

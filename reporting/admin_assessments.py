@@ -6,8 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -17,15 +16,13 @@ from unfold.decorators import display
 
 from patients.admin import RecordAdmin, SiteFilter
 from patients.models import Unblinding, UnblindingAssessment
-from patients.rules.unblinding import review_due
+from patients.queries import with_reviews
+from patients.rules.unblinding import why_review
 from patients.services.unblinding import assess_unblinding
 from trials.admin.acting import RowForm
 from trials.admin_forms import send
 from trials.admin_site import may_at, person, site
 from trials.permissions import Permission
-
-
-Kind = Unblinding.Kind
 
 
 class AssessForm(RowForm):
@@ -76,24 +73,11 @@ class UnblindingAdmin(RecordAdmin):
         return super().changelist_view(request, {**(extra_context or {}), **more})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        made = UnblindingAssessment.objects.filter(unblinding=OuterRef("pk"))
-        looks = Unblinding.objects.filter(
-            subject=OuterRef("subject"),
-            kind=Kind.EMERGENCY,
-            happened_at__lte=OuterRef("happened_at"),
-        ).order_by()
-        counted = looks.values("subject").annotate(count=Count("pk")).values("count")
-        rows: QuerySet[Any] = super().get_queryset(request).select_related("recorded_by")
-        told: QuerySet[Any] = rows.annotate(
-            assessed=Exists(made),
-            looks=Coalesce(Subquery(counted), 0),
-            last_impact=Subquery(made.order_by("-recorded_at").values("impact")[:1]),
-        ).prefetch_related("subject__trial")
-        return told
+        return with_reviews(super().get_queryset(request).select_related("recorded_by"))
 
     @display(description="To be reviewed", label={"yes": "warning"}, empty_value="–")
     def review(self, row: Any) -> tuple[str, str] | None:
-        why = why_review(row)
+        why = _why(row)
         return ("yes", why) if why else None
 
     @display(
@@ -123,7 +107,7 @@ class UnblindingAdmin(RecordAdmin):
             **self.admin_site.each_context(request),
             "title": "Unblinding",
             "row": row,
-            "why": why_review(row),
+            "why": _why(row),
             "made": list(row.assessments.select_related("recorded_by")),
             "form": form,
             "back": reverse("admin:patients_unblinding_changelist"),
@@ -131,11 +115,5 @@ class UnblindingAdmin(RecordAdmin):
         return TemplateResponse(request, "admin/vigil/unblinding.html", context)
 
 
-def why_review(row: Any) -> str | None:
-    """Return why an unblinding has to be judged by a responsible person, if it has to be."""
-    if row.kind == Kind.INADVERTENT:
-        return "an accident"
-    policy = row.subject.trial.protocol.blind
-    if row.kind == Kind.EMERGENCY and review_due(row.looks, policy):
-        return f"look {row.looks} at this subject"
-    return None
+def _why(row: Any) -> str | None:
+    return why_review(row.kind, row.looks, row.subject.trial.protocol.blind)

@@ -184,7 +184,7 @@ def emergency_page(
         "form": form,
         "subject": subject,
         "back": address_of(subject),
-        "advisers": whom_to_call(subject, timezone.now()),
+        "advisers": whom_to_call(subject.trial, timezone.now()),
         "earlier": Unblinding.objects.filter(subject=subject).order_by("-happened_at"),
         "ends_treatment": (
             subject.trial.protocol.blind.after_emergency_unblinding.value == "end_treatment"

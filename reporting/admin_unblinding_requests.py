@@ -18,7 +18,6 @@ from django.utils.html import format_html_join
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.decorators import display
 
-from events.reading import reading_as_system
 from patients.api.unblinding import arms_file
 from patients.models import AdverseEvent, Subject
 from patients.services.unblinding import open_safety_look
@@ -27,11 +26,12 @@ from trials.admin.acting import ActingAdmin, RowForm
 from trials.admin_forms import TrialForm, form_page, send
 from trials.admin_site import person, site
 from trials.errors import ShownAlready
-from trials.models import SealedAccess, UnblindingRequest, User
+from trials.models import UnblindingRequest, User
 from trials.permissions import Permission
 from trials.services.unblinding_requests import (
     ASKS,
     agree_to_unblinding,
+    looks_on,
     open_trial_look,
     request_trial_unblinding,
     withdraw_unblinding_request,
@@ -239,7 +239,7 @@ class UnblindingRequestAdmin(ActingAdmin):
             "state": WORDS[state],
             "tone": TONES[state],
             "answers": list(row.answers.all()),
-            "looks": _looks(row),
+            "looks": looks_on(row),
             "offered": list(_offered(row, by)),
             "subject": subjects.filter(pk__in=[row.subject_id]).first(),
             "event": events.filter(pk=row.adverse_event_id).first(),
@@ -298,9 +298,3 @@ def _facts(row: UnblindingRequest) -> Iterator[tuple[str, Any]]:
     yield "Why", row.reason
     if row.early_reason:
         yield "Why it cannot wait", row.early_reason
-
-
-def _looks(row: UnblindingRequest) -> list[SealedAccess]:
-    looks = SealedAccess.objects.filter(request_id=row.pk).select_related("person")
-    with reading_as_system("whoever sees a request is told who looked on it"):
-        return list(looks.order_by("opened_at"))

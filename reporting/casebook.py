@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from dosing.models import (
     Counselling,
@@ -40,7 +41,7 @@ from patients.rules.partial_dates import PartialDate
 from patients.rules.screening import told
 from patients.rules.unblinding import treatment_blocks
 from reporting import drawings
-from trials.models import Allocation
+from trials.models import Allocation, User
 from trials.rules.protocol import Protocol
 
 
@@ -162,6 +163,17 @@ def _values_of(row: Screening) -> list[tuple[str, str]]:
     values = screened_values(row)
     variables = row.protocol_version.protocol.screening.variables
     return [(variable.label, told(variable, values[variable.code])) for variable in variables]
+
+
+def subject_today(by: User, subject_id: UUID, *, at: datetime) -> Subject:
+    """Return a subject of one's sites under the protocol in force there today.
+
+    Raises ``Subject.DoesNotExist`` for any other.
+    """
+    own = with_version(Subject.objects.visible_to(by))
+    subject = own.select_related("site", "trial", "allocation__protocol_version").get(pk=subject_id)
+    subject.version = subject.site.version_on(subject.site.local_day(at))
+    return subject
 
 
 def read_casebook(subject: Subject) -> Casebook:

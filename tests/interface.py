@@ -431,6 +431,36 @@ ACTS = (
     Act("/protocol-checks", {"trial": None, "text": "[trial]"}),
     Act("/trials", {"conduct": "live", "text": "[trial]", "training": OWN_TRAINING}),
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """One address that is only read: somebody who may, and those who are told that they may not.
+
+    Whoever is named in neither way finds an empty list.
+    """
+
+    path: str
+    reader: Role
+    refused: tuple[Role, ...] = ()
+
+    def __str__(self) -> str:
+        return self.path.removeprefix("/")
+
+
+_BLINDED_TO_SHEETS = (Role.INVESTIGATOR, Role.SITE_SYSTEM, Role.AUDITOR, Role.COMMITTEE_MEMBER)
+READS = (
+    Read("/notices", Role.COORDINATOR),
+    Read("/unblindings", Role.COORDINATOR),
+    Read("/subject-progress", Role.COORDINATOR),
+    Read("/unblinding-requests", Role.SAFETY_OFFICER),
+    Read("/safety-unblinding-requests", Role.SAFETY_OFFICER),
+    Read("/trial-unblinding-requests", Role.MEDICAL_MONITOR),
+    Read("/deliveries", Role.SPONSOR_ADMINISTRATOR),
+    Read("/kits", Role.COORDINATOR),
+    Read("/kit-number-draws", Role.UNBLINDED_SUPPLIER),
+    Read("/contingency-sheets", Role.UNBLINDED_SUPPLIER, refused=_BLINDED_TO_SHEETS),
+)
 SUBJECT = {
     "trial": "CLLM1",
     "site": "DE-01",

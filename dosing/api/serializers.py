@@ -141,3 +141,12 @@ class PackedKitOut(Shape):
 class PackingListOut(Shape):
     id = serializers.UUIDField()
     kits = PackedKitOut(many=True)
+
+
+class ListedDrawOut(Shape):
+    id = serializers.UUIDField()
+    trial = serializers.CharField(source="trial.code")
+    site = serializers.CharField(source="site.code")
+    count = serializers.IntegerField()
+    drawn_at = serializers.DateTimeField()
+    drawn_by = serializers.CharField(source="drawn_by.username")

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import django_filters
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
@@ -86,10 +87,18 @@ class TreatmentEnds(SubjectRecords):
     record = staticmethod(end_treatment)
 
 
+class KitFilter(django_filters.FilterSet):
+    trial = django_filters.CharFilter(field_name="site__trial__code")
+    site = django_filters.CharFilter(field_name="site__code")
+    number = django_filters.CharFilter(field_name="number")
+    status = django_filters.ChoiceFilter(choices=Kit.Status.choices)
+
+
 class Kits(generics.ListAPIView[Kit]):
     """The kits at your sites."""
 
     serializer_class = shapes.KitOut
+    filterset_class = KitFilter
     queryset = Kit.objects.none()
 
     def get_queryset(self) -> QuerySet[Kit]:
@@ -118,8 +127,21 @@ class KitSupplies(APIView):
         )
 
 
-class KitNumberDraws(APIView):
+class DrawFilter(django_filters.FilterSet):
+    trial = django_filters.CharFilter(field_name="trial__code")
+    site = django_filters.CharFilter(field_name="site__code")
+
+
+class KitNumberDraws(generics.ListAPIView[KitNumberDraw]):
     """Kit numbers for a site, with what each is to hold dealt to them by chance."""
+
+    serializer_class = shapes.ListedDrawOut
+    filterset_class = DrawFilter
+    queryset = KitNumberDraw.objects.none()
+
+    def get_queryset(self) -> QuerySet[KitNumberDraw]:
+        visible = KitNumberDraw.objects.visible_to(acting_user(self.request)).counted()
+        return visible.select_related("trial", "site", "drawn_by").order_by("-drawn_at", "pk")
 
     @extend_schema(request=shapes.KitNumberDrawIn, responses={201: shapes.PackingListOut})
     def post(self, request: Request) -> HttpResponse:

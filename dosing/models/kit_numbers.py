@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import models
+from django.db.models import F, Func, IntegerField
 
 from events.history import tracked
 from trials.models import Site, Trial, User
@@ -13,6 +14,11 @@ from trials.permissions import Permission
 class KitNumberDrawQuerySet(models.QuerySet["KitNumberDraw"]):
     def visible_to(self, user: User) -> "KitNumberDrawQuerySet":
         return self.filter(trial__in=trial_ids(user.may(Permission.SUPPLY_KITS)))
+
+    def counted(self) -> "KitNumberDrawQuerySet":
+        """Say of each draw, as ``count``, how many numbers it has, and bring along none of them."""
+        count = Func(F("numbers"), function="jsonb_array_length", output_field=IntegerField())
+        return self.defer("numbers").annotate(count=count)
 
 
 @tracked

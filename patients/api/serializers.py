@@ -15,6 +15,7 @@ from patients.models import (
     Subject,
     Visit,
 )
+from patients.rules.unblinding import review_due
 
 
 TEXT = 4000
@@ -63,6 +64,13 @@ class SubjectOut(Shape):
         source="protocol_version.version", help_text="The version the subject was entered under."
     )
     revision = serializers.IntegerField(help_text="Sex and year of birth are corrected at it.")
+    needs_review = serializers.SerializerMethodField(
+        help_text="Whether its blind was broken in emergencies more often than passes unreviewed."
+    )
+
+    def get_needs_review(self, subject: Any) -> bool:
+        looks = getattr(subject, "emergency_looks", 0)  # none, of one just entered
+        return bool(looks) and review_due(looks, subject.trial.protocol.blind)
 
 
 class ConsentIn(Shape):

@@ -8,24 +8,26 @@ import io
 from typing import Any
 from uuid import UUID
 
+import django_filters
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from events.api.recording import recorded, recorded_then_shown, valid
 from events.api.serializers import Instant, Shape
 from patients.api.records import SubjectRecords, subject_of
-from patients.api.serializers import TEXT, RecordOut
-from patients.models import AdverseEvent, Subject, Unblinding, UnblindingAssessment
+from patients.api.serializers import TEXT
+from patients.api.unblinding_records import UnblindingOut
+from patients.models import AdverseEvent, Subject, Unblinding
 from patients.services.unblinding import (
     EMERGENCY,
-    assess_unblinding,
     break_blind,
     list_of_arms,
     open_safety_look,
@@ -33,15 +35,17 @@ from patients.services.unblinding import (
     record_inadvertent_unblinding,
     request_safety_unblinding,
     shown_arm,
+    whom_to_call,
 )
-from trials.api.access import trial_for
+from trials.api.access import site_for, trial_for
 from trials.api.authentication import acting_user
 from trials.identity import Shown
-from trials.models import UnblindingRequest
+from trials.models import UnblindingRequest, User
 from trials.permissions import Permission
 from trials.services.unblinding import prove
 from trials.services.unblinding_requests import (
     agree_to_unblinding,
+    looks_on,
     open_trial_look,
     request_trial_unblinding,
     withdraw_unblinding_request,
@@ -62,16 +66,6 @@ class EmergencyUnblindingIn(ProofIn):
     reason = serializers.CharField(max_length=TEXT)
 
 
-class UnblindingOut(RecordOut):
-    """That an arm became known; never which."""
-
-    kind = serializers.CharField()
-    happened_at = serializers.DateTimeField()
-    learned_by = serializers.CharField()
-    reason = serializers.CharField()
-    would_change_treatment = serializers.BooleanField(allow_null=True)
-
-
 class ShownOut(Shape):
     """The one answer that holds an arm. Repeat the request, and it is refused."""
 
@@ -80,19 +74,18 @@ class ShownOut(Shape):
     treatment = serializers.CharField()
 
 
+class AdviserOut(Shape):
+    person = serializers.CharField(source="person.username")
+    name = serializers.CharField(source="person.get_full_name")
+    telephone = serializers.CharField(help_text="Empty when nobody is on call.")
+    email = serializers.CharField(source="person.email")
+    on_call = serializers.BooleanField()
+
+
 class AfterwardsIn(Shape):
     happened_at = Instant()
     learned_by = serializers.CharField(max_length=200)
     reason = serializers.CharField(max_length=TEXT)
-
-
-class AssessmentIn(Shape):
-    impact = serializers.ChoiceField(UnblindingAssessment.Impact.choices)
-    assessment = serializers.CharField(max_length=TEXT)
-
-
-class AssessmentOut(RecordOut, AssessmentIn):
-    unblinding = serializers.UUIDField(source="unblinding_id")
 
 
 class SafetyRequestIn(Shape):
@@ -135,6 +128,24 @@ class AnswerOut(Shape):
     kind = serializers.CharField()
     answered_by = serializers.CharField(source="answered_by.username")
     answered_at = serializers.DateTimeField()
+
+
+class AnswerToRequest(AnswerOut):
+    reason = serializers.CharField(help_text="Of a withdrawal.")
+
+
+class LookOnRequest(Shape):
+    person = serializers.CharField(source="person.username")
+    opened_at = serializers.DateTimeField()
+
+
+class WholeRequestOut(RequestOut):
+    answers = AnswerToRequest(many=True, source="answers.all")
+    looks = serializers.SerializerMethodField()
+
+    @extend_schema_field(LookOnRequest(many=True))
+    def get_looks(self, row: UnblindingRequest) -> Any:
+        return LookOnRequest(looks_on(row), many=True).data
 
 
 class WithdrawalIn(Shape):
@@ -206,6 +217,19 @@ class EmergencyUnblindings(SubjectRecords):
         )
 
 
+class Advisers(APIView):
+    """Medical monitors whom somebody at a site may ask before breaking a blind."""
+
+    @extend_schema(responses=AdviserOut(many=True), operation_id="trials_sites_advisers_list")
+    def get(self, request: Request, code: str, site: str) -> Response:
+        """Return who is on call now, or all of the trial's when nobody is.
+
+        For those who may break a blind there. They may advise; their leave is not needed.
+        """
+        place = site_for(acting_user(request), code, site, Permission.EMERGENCY_UNBLIND)
+        return Response(AdviserOut(whom_to_call(place.trial, timezone.now()), many=True).data)
+
+
 class InadvertentUnblindings(SubjectRecords):
     """Times an arm became known by accident. Never write which arm."""
 
@@ -226,40 +250,44 @@ class ContingencyOpenings(SubjectRecords):
         return super().rows(subject).filter(kind=Unblinding.Kind.CONTINGENCY)
 
 
-class UnblindingAssessments(APIView):
-    """What an unblinding means for its subject and the trial."""
-
-    @extend_schema(request=AssessmentIn, responses={201: AssessmentOut})
-    def post(self, request: Request, record_id: UUID) -> HttpResponse:
-        """Record an assessment of one unblinding."""
-        body = valid(AssessmentIn, request)
-
-        def act() -> Any:
-            stored = assess_unblinding(
-                unblinding_id=record_id, by=acting_user(request), at=timezone.now(), **body
-            )
-            return AssessmentOut(stored).data
-
-        by = acting_user(request)
-        return recorded(
-            request, act, about=lambda _: Unblinding.objects.visible_to(by).get(pk=record_id)
-        )
+class RequestFilter(django_filters.FilterSet):
+    trial = django_filters.CharFilter(field_name="trial__code")
+    purpose = django_filters.ChoiceFilter(choices=UnblindingRequest.Purpose.choices)
 
 
 class UnblindingRequests(generics.ListAPIView[UnblindingRequest]):
-    """Requests to unblind, for those who ask, agree or audit."""
+    """Requests to unblind, for those who ask, agree or audit, the newest first."""
 
     serializer_class = RequestOut
+    filterset_class = RequestFilter
     queryset = UnblindingRequest.objects.none()
 
     def get_queryset(self) -> QuerySet[UnblindingRequest]:
-        visible = UnblindingRequest.objects.visible_to(acting_user(self.request))
-        told = visible.with_looks().select_related("trial", "requested_by")
-        return told.prefetch_related("answers")
+        return _told(acting_user(self.request)).prefetch_related("answers")
 
 
-class SafetyUnblindingRequests(APIView):
+class OneUnblindingRequest(generics.RetrieveAPIView[UnblindingRequest]):
+    """One request to unblind, with who agreed or withdrew it and who looked on it."""
+
+    serializer_class = WholeRequestOut
+    filter_backends = ()
+    lookup_url_kwarg = "record_id"
+    queryset = UnblindingRequest.objects.none()
+
+    def get_queryset(self) -> QuerySet[UnblindingRequest]:
+        return _told(acting_user(self.request)).prefetch_related("answers__answered_by")
+
+
+def _told(by: User) -> QuerySet[UnblindingRequest]:
+    told = UnblindingRequest.objects.visible_to(by).with_looks()
+    return told.select_related("trial", "requested_by")
+
+
+class SafetyUnblindingRequests(UnblindingRequests):
     """Requests to learn the arm of one subject for one suspected reaction."""
+
+    def get_queryset(self) -> QuerySet[UnblindingRequest]:
+        return super().get_queryset().filter(purpose=UnblindingRequest.Purpose.SAFETY)
 
     @extend_schema(request=SafetyRequestIn, responses={201: RequestOut})
     def post(self, request: Request) -> HttpResponse:
@@ -276,8 +304,11 @@ class SafetyUnblindingRequests(APIView):
         return recorded(request, act, about=lambda _: visible.get(pk=body["adverse_event_id"]))
 
 
-class TrialUnblindingRequests(APIView):
+class TrialUnblindingRequests(UnblindingRequests):
     """Requests to unblind a whole trial."""
+
+    def get_queryset(self) -> QuerySet[UnblindingRequest]:
+        return super().get_queryset().filter(purpose=UnblindingRequest.Purpose.TRIAL)
 
     @extend_schema(request=TrialRequestIn, responses={201: RequestOut})
     def post(self, request: Request) -> HttpResponse:

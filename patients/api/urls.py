@@ -1,6 +1,6 @@
 from django.urls import path
 
-from patients.api import unblinding, views
+from patients.api import unblinding, unblinding_records, views
 from patients.api.feed import EventFeed
 from patients.api.sites import SiteCorrections
 
@@ -51,12 +51,28 @@ urlpatterns = [
         name="contingency-openings",
     ),
     path(
+        "trials/<slug:code>/sites/<slug:site>/advisers",
+        unblinding.Advisers.as_view(),
+        name="advisers",
+    ),
+    path("unblindings", unblinding_records.Unblindings.as_view(), name="unblindings"),
+    path(
+        "unblindings/<uuid:record_id>",
+        unblinding_records.OneUnblinding.as_view(),
+        name="unblinding",
+    ),
+    path(
         "unblindings/<uuid:record_id>/assessments",
-        unblinding.UnblindingAssessments.as_view(),
+        unblinding_records.UnblindingAssessments.as_view(),
         name="unblinding-assessments",
     ),
     path(
         "unblinding-requests", unblinding.UnblindingRequests.as_view(), name="unblinding-requests"
+    ),
+    path(
+        "unblinding-requests/<uuid:record_id>",
+        unblinding.OneUnblindingRequest.as_view(),
+        name="unblinding-request",
     ),
     path(
         "safety-unblinding-requests",

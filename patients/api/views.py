@@ -32,7 +32,7 @@ from patients.models import (
     SubjectTransfer,
     Visit,
 )
-from patients.queries import with_version
+from patients.queries import with_emergency_looks, with_version
 from patients.services.adverse_events import correct_adverse_event, record_adverse_event
 from patients.services.consent import record_consent, withdraw_consent
 from patients.services.corrections import correct_subject
@@ -47,7 +47,7 @@ from patients.services.stratification import (
 from patients.services.transfers import transfer_subject
 from patients.services.visits import record_contact, record_visit
 from trials.api.authentication import acting_user
-from trials.models import Allocation, Site
+from trials.models import Allocation, Site, User
 
 
 class SubjectFilter(django_filters.FilterSet):
@@ -66,9 +66,7 @@ class Subjects(generics.ListAPIView[Subject]):
     queryset = Subject.objects.none()
 
     def get_queryset(self) -> QuerySet[Subject]:
-        visible = Subject.objects.visible_to(acting_user(self.request))
-        found = with_version(visible.select_related("trial", "site", "allocation"))
-        return found.order_by("number", "pk")
+        return _told(acting_user(self.request)).order_by("number", "pk")
 
     def post(self, request: Request) -> HttpResponse:
         """Enter one person for screening; the site's next number is given."""
@@ -97,8 +95,12 @@ class OneSubject(generics.RetrieveAPIView[Subject]):
     queryset = Subject.objects.none()
 
     def get_queryset(self) -> QuerySet[Subject]:
-        visible = Subject.objects.visible_to(acting_user(self.request))
-        return with_version(visible.select_related("trial", "site", "allocation"))
+        return _told(acting_user(self.request))
+
+
+def _told(by: User) -> QuerySet[Subject]:
+    rows = with_emergency_looks(Subject.objects.visible_to(by))
+    return with_version(rows.select_related("site", "allocation"))
 
 
 class Consents(SubjectRecords):

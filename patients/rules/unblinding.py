@@ -61,6 +61,18 @@ def treatment_blocks(
     return (Reason("blind_broken", detail),)
 
 
+def why_review(kind: str, emergency_looks: int, policy: Blind) -> str | None:
+    """Return why an unblinding has to be judged by a responsible person, if it has to be.
+
+    ``emergency_looks`` are those at its subject until then, with itself.
+    """
+    if kind == "inadvertent":
+        return "an accident"
+    if kind == "emergency" and review_due(emergency_looks, policy):
+        return f"look {emergency_looks} at this subject"
+    return None
+
+
 def review_due(emergency_looks: int, policy: Blind) -> bool:
     """Return whether so many emergency looks at one subject are more than pass unreviewed."""
     return emergency_looks > policy.looks_before_review.value

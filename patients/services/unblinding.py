@@ -16,7 +16,7 @@ from patients.models import AdverseEvent, Subject, Unblinding, UnblindingAssessm
 from patients.rules.unblinding import emergency_reasons, review_due, susar_reasons
 from patients.services.recording import refuse_if, store, subject_for
 from trials.errors import UnblindingRefused
-from trials.models import RoleAssignment, UnblindingRequest, User
+from trials.models import RoleAssignment, Trial, UnblindingRequest, User
 from trials.permissions import Permission, Role
 from trials.rules.protocol import Arm
 from trials.rules.unblinding import look_reasons
@@ -229,15 +229,15 @@ class Adviser:
     on_call: bool = False
 
 
-def whom_to_call(subject: Subject, at: datetime) -> list[Adviser]:
+def whom_to_call(trial: Trial, at: datetime) -> list[Adviser]:
     """Return the medical monitors on call, or all of the trial's when nobody is on call.
 
     They may advise. Their leave is not needed.
     """
-    if duties := on_call(subject.trial, at):
+    if duties := on_call(trial, at):
         return [Adviser(duty.person, duty.telephone, on_call=True) for duty in duties]
     roles = RoleAssignment.objects.in_force(at).filter(
-        trial=subject.trial, role=Role.MEDICAL_MONITOR, user__is_active=True
+        trial=trial, role=Role.MEDICAL_MONITOR, user__is_active=True
     )
     monitors = User.objects.filter(pk__in=roles.values("user")).order_by("username")
     return [Adviser(person) for person in monitors]

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from events.api.recording import recorded, valid
 from events.api.serializers import Query, Shape
+from reporting.api.views import AnyAccept
 from reporting.impact import LABELS
 from reporting.services.amendments import activate_version, approved_sites, impact_of
 from trials.api.access import trial_for
@@ -145,6 +146,22 @@ class ProtocolVersions(APIView):
             return _shown(VersionRow(stored, ()))
 
         return recorded(request, act)
+
+
+class ProtocolFile(APIView):
+    """The file of one version, as it was submitted."""
+
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
+    def get(self, request: Request, code: str, version: str) -> HttpResponse:
+        """Return its text; not to whoever enrols, because it tells the sizes of blocks."""
+        found = version_for(acting_user(request), code, version)
+        answer = HttpResponse(found.text, content_type="text/plain; charset=utf-8")
+        name = f"{code}-protocol-{version}.toml"
+        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        answer["Cache-Control"] = "private, no-store"
+        return answer
 
 
 class ProtocolChanges(APIView):

@@ -3,23 +3,29 @@
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from events.api.paging import Pages
 from events.api.recording import recorded_then_shown, valid
+from events.api.serializers import Shape
 from patients.api.unblinding import ProofIn, proved
 from reporting.unblinded.contingency import (
     PASSWORDS,
     SHEETS,
+    SHEETS_TOLD_TO,
     making_for,
     open_passwords,
     open_sheets,
     passwords_file,
+    sheets_by_site,
     sheets_file,
 )
 from trials.api.access import trial_for
@@ -38,8 +44,46 @@ class ContingencyPasswordsIn(ProofIn):
     making = serializers.UUIDField(help_text="The look by which the sheets were made.")
 
 
+class PasswordsTaken(Shape):
+    taken_at = serializers.DateTimeField(source="opened_at")
+    taken_by = serializers.CharField(source="person.username")
+
+
+class MakingOut(Shape):
+    id = serializers.UUIDField(source="look.pk", help_text="Send it as `making` for the passwords.")
+    made_at = serializers.DateTimeField(source="look.opened_at")
+    made_by = serializers.CharField(source="look.person.username")
+    detail = serializers.CharField(source="look.detail", help_text="The site, and why.")
+    passwords = PasswordsTaken(many=True)
+
+
+class SheetsOfSiteOut(Shape):
+    trial = serializers.CharField(source="site.trial.code")
+    site = serializers.CharField(source="site.code")
+    randomised = serializers.IntegerField(help_text="How many there are at the site.")
+    without_sheet = serializers.IntegerField(
+        help_text="How many of them came, or were randomised, after the last making."
+    )
+    makings = MakingOut(many=True, help_text="The newest first.")
+
+
 class ContingencySheets(APIView):
     """Sealed sheets for when the system is down, one for each randomised subject of a site."""
+
+    pagination_class = Pages
+
+    @extend_schema(responses=SheetsOfSiteOut(many=True), operation_id="contingency_sheets_list")
+    def get(self, request: Request) -> Response:
+        """List what there is at each site; for those who make sheets or keep their passwords.
+
+        Neither reads subjects: how many are without a sheet is told, and not which.
+        """
+        by = acting_user(request)
+        if not any(by.may(permission) for permission in SHEETS_TOLD_TO):
+            raise PermissionDenied("Your role does not make sheets or keep their passwords.")
+        pages = self.pagination_class()
+        page: Any = pages.paginate_queryset(sheets_by_site(by), request, view=self)
+        return pages.get_paginated_response(SheetsOfSiteOut(page, many=True).data)
 
     @extend_schema(
         request=ContingencySheetsIn, responses={(201, "application/zip"): OpenApiTypes.BINARY}

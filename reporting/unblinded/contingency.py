@@ -29,6 +29,7 @@ from trials.services.unblinding import (
 )
 
 
+SHEETS_TOLD_TO = (Permission.PRINT_CONTINGENCY, Permission.CONFIRM_UNBLINDING)
 SHEETS, PASSWORDS = "contingency sheets", "contingency passwords"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same for all: files in a ZIP carry a time
 
@@ -154,8 +155,7 @@ _HERE_SINCE = Greatest("allocation__allocated_at", Max("subjecttransfers__record
 
 def sheets_by_site(by: User) -> list[SheetsOfSite]:
     """Return the sheets of every site where somebody makes sheets or keeps their passwords."""
-    held = (*by.may(Permission.PRINT_CONTINGENCY), *by.may(Permission.CONFIRM_UNBLINDING))
-    trials = {each.trial_id for each in held}
+    trials = {each.trial_id for permission in SHEETS_TOLD_TO for each in by.may(permission)}
     sites = list(Site.objects.filter(trial__in=trials).select_related("trial").order_by("code"))
     looks = SealedAccess.objects.filter(trial__in=trials).select_related("person")
     subjects = Subject.objects.filter(trial__in=trials, allocation__isnull=False)

@@ -39,6 +39,8 @@ BY_OTHER_RULES = {
     IdempotencyRecord._meta.db_table,  # whoever sent the request
     SafetySummary._meta.db_table,  # whoever reads the trial's summaries
     "reporting_safetysummaryhistory",
+    "dosing_kitnumberdraw",  # whoever supplies kits
+    "dosing_kitnumberdrawhistory",
     "trials_sealedaccess",  # whoever looked, audits or keeps the sheets' passwords
     "trials_refusedlook",  # whoever audits
     "trials_unblindingrequest",  # whoever may ask, agree or audit

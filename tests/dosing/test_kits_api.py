@@ -4,7 +4,8 @@ import pytest
 
 from dosing.models import Dispensation, Kit, KitNumberDraw
 from events.models import IdempotencyRecord, OutboxEvent
-from tests.factories import Study
+from tests.config.test_api_queries import statements
+from tests.factories import Study, user
 from tests.interface import (
     DRAW,
     KITS,
@@ -17,6 +18,7 @@ from tests.interface import (
 )
 from tests.marks import on_postgres
 from tests.postgres import at_once, contents
+from tests.worlds import as_application
 from trials.models import SealedAccess, Trial
 from trials.permissions import Role
 
@@ -94,6 +96,21 @@ def test_kits_of_another_site_are_not_listed(study):
     assert caller_for(elsewhere).get("/kits").json()["count"] == 0
 
 
+def test_kits_are_found_by_trial_site_number_and_status(study):
+    study.add_site("DE-02")
+    study.supply(1)
+    system = caller_for(study.system)
+
+    def found(query):
+        return [row["number"] for row in system.get(f"/kits{query}").json()["results"]]
+
+    first, second = found("")
+    assert found(f"?number={second}") == [second]
+    assert found("?trial=CLLM1&site=DE-01&status=available") == [first, second]
+    assert found("?status=dispensed") == found("?site=DE-02") == found("?trial=OTHER") == []
+    assert reasons_of(system.get("/kits?status=x")) == {("status", "invalid_choice")}
+
+
 def test_a_supply_is_taken_whole_or_not_at_all(study):
     supplier = caller_for(study.supplier)
     whole = drawn_kits(supplier, each=2)
@@ -155,3 +172,75 @@ def test_one_kit_is_handed_over_once_to_two_who_ask_at_the_same_moment(study):
 
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert Dispensation.objects.count() == 1
+
+
+# --- Draws ------------------------------------------------------------------------------------
+
+
+DRAWS = "/kit-number-draws"
+
+
+def draw(study, each=20):
+    wanted = [{**one, "count": each} for one in DRAW["kits"]]
+    answer = caller_for(study.supplier).post(DRAWS, {**DRAW, "kits": wanted})
+    assert answer.status_code == 201
+    return answer.json()
+
+
+def test_draws_are_listed_the_newest_first_and_without_their_numbers(study):
+    first, second = draw(study, 3), draw(study, 2)
+    supplier = caller_for(study.supplier)
+
+    answer = supplier.get(DRAWS)
+
+    rows = answer.json()["results"]
+    assert [(row["id"], row["count"]) for row in rows] == [(second["id"], 4), (first["id"], 6)]
+    assert set(rows[0]) == {"id", "trial", "site", "count", "drawn_at", "drawn_by"}
+    assert (rows[0]["site"], rows[0]["drawn_by"]) == ("DE-01", "unblinded_supplier")
+    numbers = [kit["number"] for kit in (*first["kits"], *second["kits"])]
+    assert not [number for number in numbers if number in answer.content.decode()]
+    assert supplier.get(f"{DRAWS}?trial=OTHER").json()["count"] == 0
+    assert supplier.get(f"{DRAWS}?site=DE-02").json()["count"] == 0
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.UNBLINDED_SUPPLIER])
+def test_nobody_else_reads_a_draw(study, role):
+    given, caller = draw(study), caller_for(study.people[role])
+
+    assert caller.get(DRAWS).json()["count"] == 0
+    assert caller.post(f"{DRAWS}/{given['id']}/packing-lists", {}).status_code == 404
+
+
+def test_a_draw_is_read_by_nobody_without_a_log_in_or_a_role(study):
+    path = f"{DRAWS}/{draw(study)['id']}/packing-lists"
+
+    assert Caller().post(path, {}).status_code == Caller().get(DRAWS).status_code == 401
+    assert caller_for(user("somebody-without-a-role")).post(path, {}).status_code == 404
+    elsewhere = f"{DRAWS}/{study.trial.pk}/packing-lists"
+    assert caller_for(study.supplier).post(elsewhere, {}).status_code == 404
+
+
+def test_by_raw_sql_a_draw_is_seen_by_whoever_supplies_kits_and_nobody_else(study):
+    draw(study)
+    count = "SELECT count(*) FROM dosing_kitnumberdraw UNION ALL SELECT count(*) FROM {}"
+
+    seen = {
+        role: as_application(count.format("dosing_kitnumberdrawhistory"), reader=person.pk)
+        for role, person in study.people.items()
+    }
+
+    assert seen.pop(Role.UNBLINDED_SUPPLIER) == [1, 1]
+    assert [found for found in seen.values() if found != [0, 0]] == []
+
+
+def test_many_draws_cost_what_one_costs_and_come_in_pages(study):
+    draw(study, 1)
+    supplier = caller_for(study.supplier)
+    one = statements(lambda: supplier.get(DRAWS))
+    for _ in range(6):
+        draw(study, 1)
+
+    page = supplier.get(f"{DRAWS}?page_size=5&page=2").json()
+
+    assert (page["count"], len(page["results"])) == (7, 2)
+    assert statements(lambda: supplier.get(DRAWS)) == one

@@ -53,6 +53,7 @@ def test_a_randomised_subject_shows_its_number_and_never_an_arm(study, system):
     assert set(shown) == {
         "id", "number", "trial", "site", "year_of_birth", "sex", "screened_on",
         "randomisation_number", "randomised_on", "recorded_at", "protocol_version", "revision",
+        "needs_review",
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ What they see is in one answer; afterwards the arm is in no table, notice, event
 import csv
 import io
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -14,7 +14,8 @@ from django.utils import timezone
 from events.tasks import drain
 from patients.models import Unblinding, UnblindingAssessment
 from reporting.models import Notice
-from tests.factories import Study
+from tests.config.test_api_queries import statements
+from tests.factories import Study, user
 from tests.interface import caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.patients.test_unblinding import (
@@ -353,3 +354,89 @@ def test_the_log_of_looks_is_for_those_who_audit_and_names_no_arm(study):
     assert not any(word in (looks.content + refused.content).decode() for word in WORDS)
     assert coordinator.get("/looks").json()["results"] == []
     assert coordinator.get("/refused-looks").json()["results"] == []
+
+
+# --- What is told of it afterwards ------------------------------------------------------------
+
+
+def marked(person, subject):
+    """Return the mark in the list of subjects and in the subject's own answer."""
+    caller = caller_for(person)
+    listed = {row["id"]: row for row in caller.get("/subjects").json()["results"]}
+    alone = caller.get(f"/subjects/{subject.pk}").json()
+    return listed[str(subject.pk)]["needs_review"], alone["needs_review"]
+
+
+def test_a_subject_looked_at_twice_needs_a_review_and_one_looked_at_once_does_not(study):
+    once, twice = study.randomised(), study.randomised()
+    break_it(study, once)
+    break_it(study, twice)
+    before = marked(study.coordinator, twice)
+
+    break_it(study, twice)
+
+    assert before == (False, False)
+    for role in (Role.COORDINATOR, Role.PHARMACIST, Role.MEDICAL_MONITOR, Role.AUDITOR):
+        assert marked(study.people[role], twice) == (True, True)
+        assert marked(study.people[role], once) == (False, False)
+
+
+def test_only_looks_in_an_emergency_count_for_the_review(study):
+    subject = study.randomised()
+    break_it(study, subject)
+    seen = {"happened_at": "2026-03-09T10:00:00Z", "learned_by": "A nurse", "reason": "Seen"}
+    for kind in ("inadvertent-unblindings", "contingency-openings"):
+        answer = calling(study, Role.COORDINATOR).post(f"/subjects/{subject.pk}/{kind}", seen)
+        assert answer.status_code == 201
+
+    assert marked(study.coordinator, subject) == (False, False)
+
+
+def test_another_site_is_not_told_of_the_review(study):
+    subject = study.randomised()
+    break_it(study, subject)
+    break_it(study, subject)
+    elsewhere = study.person(Role.COORDINATOR, site=study.add_site("DE-02"))
+
+    assert caller_for(elsewhere).get("/subjects").json()["count"] == 0
+    assert caller_for(elsewhere).get(f"/subjects/{subject.pk}").status_code == 404
+
+
+def test_the_marks_of_many_subjects_cost_what_those_of_one_cost(study):
+    caller = caller_for(study.system)
+
+    def looked_at_twice():
+        subject = study.randomised()
+        break_it(study, subject)
+        break_it(study, subject)
+
+    looked_at_twice()
+    one = statements(lambda: caller.get("/subjects"))
+    for _ in range(3):
+        looked_at_twice()
+
+    assert [row["needs_review"] for row in caller.get("/subjects").json()["results"]] == [True] * 4
+    assert statements(lambda: caller.get("/subjects")) == one
+
+
+def test_everybody_of_a_trial_is_told_since_when_it_is_unblinded_and_nobody_before(study):
+    study.randomised()
+    path = trial_request(study)
+    calling(study, Role.MEDICAL_MONITOR).post(f"{path}/agreements", PROOF)
+    since = lambda person: caller_for(person).get("/trials").json()["results"]  # noqa: E731
+    before = [since(person)[0]["unblinded_since"] for person in study.people.values()]
+
+    assert caller_for(study.statistician).post(f"{path}/lists-of-arms", PROOF).status_code == 201
+    assert caller_for(study.statistician).post(f"{path}/lists-of-arms", PROOF).status_code == 201
+
+    first = SealedAccess.objects.filter(purpose="trial unblinding").earliest("opened_at")
+    told = {since(person)[0]["unblinded_since"] for person in study.people.values()}
+    assert set(before) == {None}
+    assert [datetime.fromisoformat(one) for one in told] == [first.opened_at]
+    assert since(user("somebody-without-a-role")) == []
+
+
+def test_a_look_at_one_subject_leaves_the_trial_blinded(study):
+    break_it(study, study.randomised())
+
+    assert caller_for(study.admin).get("/trials").json()["results"][0]["unblinded_since"] is None

@@ -27,6 +27,7 @@ BLINDED = [role for role in Role if not any(allows(role, p) for p in UNBLINDED)]
 MOST_PAGES = 800
 # The protocol names its own arms, to those who may read it: that tells of nobody.
 NOT_FOLLOWED = ("logout", "/protocolversion/")
+NOT_ASKED = "<version:version>/file"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ABOUT_PEOPLE = re.compile(
     "/(security|user|loginrecord|machineclient|training|roleassignment|leaver|oncall"
@@ -36,7 +37,7 @@ SUBJECT = "<uuid:subject_id>"
 QUERIES = {
     "reports/pfs": f"cutoff={TODAY}",
     "/events": "trial=<slug:code>",
-    "/changes": "since=<str:version>",
+    "/changes": "since=<version:version>",
     "/impact": f"in_force_from={TODAY}",
 }
 
@@ -48,13 +49,16 @@ def routes_of_the_interface(study: Study) -> list[str]:
     """
     named = {
         "<slug:code>": study.trial.code,
-        "<str:version>": study.trial.current_version.version,
+        "<version:version>": study.trial.current_version.version,
+        "<slug:site>": study.site.code,
         "<uuid:list_id>": str(study.list.pk),
     }
     for summary in SafetySummary.objects.filter(trial=study.trial)[:1]:
         named["<uuid:summary_id>"] = str(summary.pk)
     found = []
     for route, view in _routes(get_resolver().url_patterns):
+        if route.endswith(NOT_ASKED):
+            continue
         if route.startswith("api/v1/") and hasattr(view.view_class, "get"):
             query = next((q for end, q in QUERIES.items() if route.endswith(end)), "")
             address = f"/{route}?{query}" if query else f"/{route}"

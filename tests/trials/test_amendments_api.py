@@ -1,11 +1,16 @@
+import hashlib
+from datetime import timedelta
+
 import pytest
 
 from tests.amendments import CTCAE_5, NEW_FORM, amended_text, approved, submitted
-from tests.factories import TODAY, Study
+from tests.factories import NOW, PROTOCOL, TODAY, Study, user
 from tests.interface import Caller, caller_for, reasons_of
 from tests.marks import on_postgres
 from trials.models import SiteVersion
-from trials.permissions import Role
+from trials.permissions import Role, allows
+from trials.queries import ENROLS, READS_PROTOCOLS
+from trials.services.people import give_role
 
 
 pytestmark = on_postgres
@@ -134,3 +139,68 @@ def test_only_who_sets_the_trial_up_takes_an_amendment_on(study, role):
     ]
 
     assert [answer.status_code for answer in answers] == [403] * 4
+
+
+# --- The file read back -----------------------------------------------------------------------
+
+FILE = f"{VERSIONS}/1.0/file"
+
+
+def test_a_version_is_read_back_as_the_bytes_that_were_submitted(study, administrator):
+    text = amended_text(CTCAE_5) + "# Änderung, μg/l\n"
+    administrator.post(VERSIONS, {"text": text})
+
+    answer = administrator.get(f"{VERSIONS}/1.1/file")
+
+    assert answer.status_code == 200
+    assert answer.content == text.encode()
+    digest = administrator.get(VERSIONS).json()[0]["digest"]
+    assert hashlib.sha256(answer.content).hexdigest() == digest
+    assert administrator.get(FILE).content == PROTOCOL.encode()
+    assert answer["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer["Content-Disposition"] == 'attachment; filename="CLLM1-protocol-1.1.toml"'
+    assert answer["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_file_is_for_those_who_read_protocol_files_and_never_for_who_enrols(study, role):
+    answer = caller_for(study.people[role]).get(FILE)
+
+    reads = any(allows(role, permission) for permission in READS_PROTOCOLS)
+    enrols = any(allows(role, permission) for permission in ENROLS)
+    assert answer.status_code == (200 if reads and not enrols else 403)
+    assert reads is not enrols or answer.status_code == 403
+
+
+def test_who_enrols_at_one_site_reads_no_file_whatever_else_they_do(study):
+    both = study.person(Role.MONITOR, name="both")
+    before = caller_for(both).get(FILE).status_code
+    give_role(
+        user=both, trial_id=study.trial.pk, site=study.site, role=Role.COORDINATOR,
+        by=study.admin, at=NOW - timedelta(1),
+    )  # fmt: skip
+
+    answer = caller_for(both).get(FILE)
+
+    assert (before, answer.status_code) == (200, 403)
+    assert "block" not in answer.content.decode()
+
+
+def test_a_file_of_another_trial_or_that_is_not_there_is_not_found(study, administrator):
+    for path in (
+        "/trials/OTHER/protocol-versions/1.0/file",
+        f"{VERSIONS}/9.9/file",
+        f"{VERSIONS}/%00/file",
+        f"{VERSIONS}/%00/changes?since=1.0",
+        f"{VERSIONS}/1.0%20/file",
+    ):
+        assert administrator.get(path).status_code == 404, path
+    assert caller_for(user("somebody-without-a-role")).get(FILE).status_code == 404
+    assert Caller().get(FILE).status_code == 401
+
+
+def test_a_question_beside_the_file_changes_nothing_and_nobody_writes_there(study, administrator):
+    asked = administrator.get(f"{FILE}?as=pdf&page=x")
+
+    assert asked.content == administrator.get(FILE, accept="text/plain").content
+    assert administrator.post(FILE, {"text": PROTOCOL}).status_code == 405

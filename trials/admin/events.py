@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import structlog
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -11,12 +10,9 @@ from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
 from events.models import Delivery
-from events.relay import replay
 from trials.admin_site import person, site
 from trials.permissions import Permission
-
-
-log = structlog.get_logger(__name__)
+from trials.services.deliveries import deliveries_of, replay_dead
 
 
 class DeliveryState(admin.SimpleListFilter):
@@ -42,8 +38,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     actions: ClassVar[Any] = ("replay_dead",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        held = person(request).may(Permission.MANAGE_DELIVERIES)
-        return Delivery.objects.filter(event__stream__in={row.trial.code for row in held})
+        return deliveries_of(person(request))
 
     @display(
         description="State", label={"dead": "danger", "waiting": "warning", "delivered": "success"}
@@ -55,6 +50,5 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Replay dead deliveries")
     def replay_dead(self, request: HttpRequest, rows: QuerySet[Delivery]) -> None:
-        count = replay(list(rows), at=timezone.now())
-        log.info("delivery.replayed", count=count, actor=person(request).username)
+        count = replay_dead(rows, by=person(request), at=timezone.now())
         messages.success(request, f"{count} dead deliveries start again; others are left alone.")

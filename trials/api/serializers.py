@@ -34,6 +34,9 @@ class TrialOut(Shape):
     title = serializers.CharField()
     conduct = serializers.CharField()
     protocol_version = serializers.CharField(source="current_version.version")
+    unblinded_since = serializers.DateTimeField(
+        default=None, allow_null=True, help_text="When its list of arms was first handed out."
+    )
 
 
 class SiteIn(Shape):

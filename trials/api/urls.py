@@ -2,6 +2,7 @@ from django.urls import path
 
 from trials.api import accounts, people, reviews, sites
 from trials.api.clients import ClientEnds, ClientRenewals, Clients
+from trials.api.deliveries import Deliveries, DeliveryReplays
 from trials.api.looks import Looks, RefusedLooks
 from trials.api.protocol_checks import ProtocolChecks
 from trials.api.randomisation import (
@@ -49,6 +50,12 @@ urlpatterns = [
         name="on-call-cancellations",
     ),
     path("trials/<slug:code>/on-call", people.OnCallNow.as_view(), name="on-call"),
+    path("deliveries", Deliveries.as_view(), name="deliveries"),
+    path(
+        "deliveries/<int:delivery_id>/replays",
+        DeliveryReplays.as_view(),
+        name="delivery-replays",
+    ),
     path("looks", Looks.as_view(), name="looks"),
     path("refused-looks", RefusedLooks.as_view(), name="refused-looks"),
     path("randomisation-lists", RandomisationLists.as_view(), name="randomisation-lists"),

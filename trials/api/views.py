@@ -16,6 +16,7 @@ from trials.models import Site, Trial
 from trials.permissions import Permission
 from trials.services.people import Trained
 from trials.services.setup import add_site, start_trial
+from trials.services.unblinding_requests import when_unblinded
 
 
 class Trials(generics.ListAPIView[Trial]):
@@ -27,6 +28,14 @@ class Trials(generics.ListAPIView[Trial]):
 
     def get_queryset(self) -> QuerySet[Trial]:
         return Trial.objects.visible_to(acting_user(self.request)).order_by("code")
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """Return a page of trials, each with the instant since when it is unblinded."""
+        page = super().paginate_queryset(queryset)
+        since = when_unblinded(page or ())
+        for trial in page or ():
+            trial.unblinded_since = since.get(trial.pk)
+        return page
 
     def post(self, request: Request) -> HttpResponse:
         """Start another trial, with yourself as its first administrator."""

@@ -1,9 +1,11 @@
 """Asking to unblind, and the second person who has to agree."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Min
 
 from events.outbox import publish
 from events.outcomes import Reason
@@ -151,11 +153,24 @@ def trial_arms(access_id: UUID) -> dict[UUID, str]:
     return look(access_id)
 
 
+def looks_on(request: UnblindingRequest) -> list[SealedAccess]:
+    """Return who looked on a request, in order, for somebody who may see the request."""
+    looks = SealedAccess.objects.filter(request_id=request.pk).select_related("person")
+    with reading_as_system("whoever sees a request is told who looked on it"):
+        return list(looks.order_by("opened_at"))
+
+
 def unblinded_since(trial: Trial) -> datetime | None:
     """Return when the arms of a trial were first handed out, or nothing while they were not."""
-    looks = SealedAccess.objects.filter(trial=trial, purpose=Purpose.TRIAL)
+    return when_unblinded([trial]).get(trial.pk)
+
+
+def when_unblinded(trials: Iterable[Trial]) -> dict[UUID, datetime]:
+    """Return when the arms of trials were first handed out, of those where they were."""
+    looks = SealedAccess.objects.filter(trial__in=list(trials), purpose=Purpose.TRIAL)
+    first = looks.order_by().values("trial").annotate(first=Min("opened_at"))
     with reading_as_system("that a trial is unblinded is told to all who work in it"):
-        return looks.order_by("opened_at").values_list("opened_at", flat=True).first()
+        return dict(first.values_list("trial", "first"))
 
 
 def request_facts(request: UnblindingRequest) -> RequestFacts:
