@@ -136,12 +136,15 @@ def _draw_problems(kits: Sequence[WantedKits], place: Site) -> list[Reason]:
         if kit["arm"] not in arms:
             reasons.append(Reason("unknown_arm", f"Content {number} is for no arm we know."))
         if kit["dose_mg"] not in levels:
-            told = f"{kit['dose_mg']} mg is not a level of the ladder."
+            told = f"{kit['dose_mg'].normalize():f} mg is not a level of the ladder."
             reasons.append(Reason("not_on_ladder", told))
     if not reasons:
         alike = without_some_arm([(kit["dose_mg"], kit["arm"]) for kit in kits], arms)
         reasons = [
-            Reason("kits_all_alike", f"Of {dose_mg} mg there is no kit of some arm: draw for all.")
+            Reason(
+                "kits_all_alike",
+                f"Of {dose_mg.normalize():f} mg there is no kit of some arm: draw for all.",
+            )
             for dose_mg in alike
         ]
     return reasons
