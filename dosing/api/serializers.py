@@ -88,7 +88,9 @@ class KitIn(Shape):
 class KitSupplyIn(Shape):
     trial = serializers.CharField(max_length=40)
     site = serializers.CharField(max_length=10)
-    kits = KitIn(many=True, allow_empty=False, max_length=MOST_KITS)
+    kits = KitIn(  # type: ignore[call-arg]  # a list of many takes it
+        many=True, allow_empty=False, max_length=MOST_KITS
+    )
 
 
 class KitSupplyOut(Shape):
@@ -117,7 +119,9 @@ class WantedKitsIn(Shape):
 class KitNumberDrawIn(Shape):
     trial = serializers.CharField(max_length=40)
     site = serializers.CharField(max_length=10)
-    kits = WantedKitsIn(many=True, allow_empty=False, max_length=MOST_CONTENTS)
+    kits = WantedKitsIn(  # type: ignore[call-arg]  # a list of many takes it
+        many=True, allow_empty=False, max_length=MOST_CONTENTS
+    )
 
 
 class PackedKitOut(Shape):
