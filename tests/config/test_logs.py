@@ -107,7 +107,8 @@ def test_no_line_names_a_subject_a_value_or_an_arm(study, lines):
     text = lines().lower()
     told = {
         "qx", str(subject.pk), str(woman.pk), subject.number, woman.number, made.json()["id"],
-        kit.json()["kit_number"], *ARMS, *(one["number"] for one in packed), EVENT["soc"], "token-", "key-",
+        kit.json()["kit_number"], *ARMS, EVENT["soc"], "token-", "key-",
+        *(one["number"] for one in packed),
     }  # fmt: skip
     assert [answer.status_code for answer in statuses] == [
         201, 201, 200, 409, 400, 400, 412, 404, 404, 403, 401, 201, 201, 409,
