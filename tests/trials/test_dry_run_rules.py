@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 
 from tests.factories import PROTOCOL
-from trials.rules.dry_run import dry_run_of
+from trials.rules.dry_run import dry_run_of, problems_of
 from trials.rules.protocol import load_protocol
 from trials.rules.protocol_check import places_of
 from trials.rules.randomisation import Entry, design_of, generate
@@ -48,6 +48,29 @@ def test_an_extension_tells_the_places_of_all_lists_together():
         " many are meant."
     )
     assert room(places("H", 1), number=2, before=402).startswith("An extension of 1 place. ")
+
+
+def problems(entries, protocol, *, number):
+    return [reason.code for reason in problems_of(entries, protocol, number=number)]
+
+
+def test_an_extension_is_no_longer_than_the_plan_by_itself():
+    whole, longer = ([Entry(*entry) for entry in places("H", number)] for number in (201, 202))
+
+    assert problems(whole, CLLM1, number=2) == []
+    assert problems(longer, CLLM1, number=2) == ["list_long"]
+
+
+def test_an_extension_of_a_minimisation_is_no_longer_than_the_plan_by_itself():
+    design = design_of(minimising())
+    whole, longer = (generate(design, seed="a seed", length=number) for number in (200, 201))
+
+    assert problems(whole, minimising(), number=2) == []
+    assert problems(longer, minimising(), number=2) == ["list_long"]
+    assert (
+        "400 places for 200 planned"
+        in dry_run_of(whole, minimising(), number=2, digest="", places_before=200).room
+    )
 
 
 SOURCE = 'source = "Invented", flag = "assumed"'
