@@ -115,6 +115,50 @@ def test_draws_are_one_for_each_subject():
     assert places_of(minimising()) == "List: 200 draws at most for 200 planned subjects."
 
 
+NINE, SIX = "LLLLLLPPP", "LLLLPP"
+
+
+def of_two_sizes():
+    stated = PROTOCOL.replace("value = [3]", "value = [6, 9]")
+    return load_protocol(stated)
+
+
+def remarks(by_stratum, protocol):
+    entries = [Entry(stratum, arm) for stratum, arms in by_stratum.items() for arm in arms]
+    return dry_run_of(entries, protocol, number=2, digest="").remarks
+
+
+def test_a_list_of_one_block_size_of_several_is_remarked_on():
+    told = "all blocks are of {}, though the protocol has 6 and 9: where they end could be guessed."
+
+    assert remarks({"H": SIX * 4, "I": SIX * 2}, of_two_sizes()) == (told.format(6).capitalize(),)
+    assert remarks({"H": SIX * 4, "I": NINE * 2 + "L"}, of_two_sizes()) == (
+        "In stratum H " + told.format(6),
+        "In stratum I " + told.format(9),
+    )
+    assert remarks({"H": SIX * 4, "I": SIX + NINE}, of_two_sizes()) == (
+        "In stratum H " + told.format(6),
+    )
+
+
+def test_a_list_that_can_be_cut_otherwise_too_is_remarked_on_with_less_certainty():
+    (remark,) = remarks({"H": ("LPLLLP" * 2 + "LLP" * 2)}, of_two_sizes())
+
+    assert remark.startswith("All blocks may be of 6, ")
+
+
+@pytest.mark.parametrize(
+    ("arms", "protocol"),
+    [
+        pytest.param(NINE + SIX * 4, of_two_sizes(), id="both sizes"),
+        pytest.param(SIX, of_two_sizes(), id="one block"),
+        pytest.param("LLP" * 12, CLLM1, id="a protocol of one size"),
+    ],
+)
+def test_there_is_no_remark_on_blocks_as_the_protocol_has_them(arms, protocol):
+    assert remarks({"H": arms}, protocol) == ()
+
+
 def test_the_check_of_a_file_tells_the_most_places_a_list_may_have(tmp_path, capsys):
     path = tmp_path / "good.toml"
     path.write_text(PROTOCOL)
