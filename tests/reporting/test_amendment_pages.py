@@ -144,13 +144,18 @@ def test_another_trial_is_checked_and_started_from_its_page(study):
     client, address = logged_in(study.admin), reverse("admin:trials_trial_start")
     sent = {"key": "one", "conduct": "live", "protocol_text": protocol_text(code="CLLM2")}
 
+    trained = {"document": "Protocol", "version": "1.0", "completed_on": "2026-03-09"}
+
     first = client.post(address, {**sent, "rehearse": "1"}).content.decode()
+    untrained = client.post(address, sent)
     before = Trial.objects.count()
+    sent |= trained
     client.post(address, sent)
     again = client.post(address, {**sent, "key": "two"}).content.decode()
     listed = client.get(reverse("admin:trials_protocolversion_changelist")).content.decode()
 
     assert "No problem in CLLM2 1.0" in first
+    assert set(untrained.context["form"].errors) == set(trained)
     assert (before, Trial.objects.count()) == (1, 2)
     assert "CLLM2 exists already" in again
     assert "CLLM2" in listed

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 
-from trials.admin_forms import DayField, ServiceForm, TrialForm
+from trials.admin_forms import REHEARSE, DayField, ServiceForm, TrialForm
 from trials.models import Trial
 from trials.permissions import Permission
 from trials.rules.protocol_check import Checked
@@ -72,6 +72,12 @@ class StartForm(ServiceForm):
     version = forms.CharField(max_length=20, label="In which version")
     completed_on = DayField(label="Completed on")
     protocol_text = ProtocolText()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if REHEARSE in self.data:  # a file is checked without a training
+            for name in ("document", "version", "completed_on"):
+                self.fields[name].required = False
 
     def act(self, *, at: datetime) -> Trial:
         sent = self.arguments()
