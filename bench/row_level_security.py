@@ -118,9 +118,10 @@ def _fill(model_subject: Subject) -> None:
         cursor.execute(
             """
             INSERT INTO patients_subject (id, trial_id, site_id, number, year_of_birth, sex,
-                   screened_on, protocol_version_id, recorded_by_id, recorded_at)
+                   screened_on, protocol_version_id, recorded_by_id, recorded_at, revision)
             SELECT gen_random_uuid(), s.trial_id, p.id, p.code || '-B' || n, s.year_of_birth,
-                   s.sex, s.screened_on, s.protocol_version_id, s.recorded_by_id, s.recorded_at
+                   s.sex, s.screened_on, s.protocol_version_id, s.recorded_by_id, s.recorded_at,
+                   s.revision
               FROM patients_subject s, generate_series(1, %s) n,
                    LATERAL (SELECT id, code FROM trials_site
                              ORDER BY code OFFSET n %% (SELECT count(*) FROM trials_site)

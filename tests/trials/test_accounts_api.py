@@ -317,6 +317,8 @@ def signs(admin, **changes):
 
 
 def test_who_has_access_is_read_and_signed_as_it_was_read(study, admin):
+    gone = study.person(Role.MONITOR, name="gone")
+    User.objects.filter(pk=gone.pk).update(is_active=False)
     listed = admin.get("/trials/CLLM1/access").json()
     signed = signs(admin)
     whole = caller_for(study.person(Role.AUDITOR)).get(f"/access-reviews/{signed.json()['id']}")

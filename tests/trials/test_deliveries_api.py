@@ -6,7 +6,7 @@ from django.utils import timezone
 from events.acting import as_system
 from events.models import Delivery
 from tests.config.test_api_queries import statements
-from tests.factories import NOW, Study, protocol_text, user
+from tests.factories import NOW, TRAINED, Study, protocol_text, user
 from tests.interface import Caller, caller_for, fields_of
 from tests.marks import on_postgres
 from tests.postgres import contents
@@ -102,7 +102,11 @@ def test_another_trials_administrator_and_nobody_find_none(study):
     nobody = caller_for(user("somebody-without-a-role"))
     with as_system():
         create_trial(
-            protocol_text=protocol_text(code="OTHER"), conduct="live", administrator=other, at=NOW
+            protocol_text=protocol_text(code="OTHER"),
+            training=TRAINED,
+            conduct="live",
+            administrator=other,
+            at=NOW,
         )
 
     for caller in (caller_for(other), nobody):
