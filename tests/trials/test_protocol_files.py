@@ -103,6 +103,7 @@ def test_what_is_checked_to_have_no_problem_is_taken(study):
         "title": Trial.objects.get(code="CLLM2").title,
         "conduct": "replay",
         "protocol_version": "1.0",
+        "unblinded_since": None,
     }
     assert [one["code"] for one in admin.get("/trials").json()["results"]] == ["CLLM1", "CLLM2"]
 
