@@ -34,6 +34,8 @@ class KitsForm(ServiceForm):
     permission = Permission.SUPPLY_KITS
     columns: ClassVar[tuple[str, ...]]
     shape: ClassVar[type[Shape]]
+    label: ClassVar[str] = "Kits"
+    written: ClassVar[tuple[str, str]]  # what a line is, and how its parts are written
 
     site = forms.ModelChoiceField(Site.objects.none(), empty_label="Choose…")
     kits = forms.CharField(
@@ -45,6 +47,9 @@ class KitsForm(ServiceForm):
         super().__init__(*args, **options)
         field: Any = self.fields["site"]
         field.queryset = Site.objects.visible_to(self.by, self.permission).order_by("code")
+        one, how = self.written
+        self.fields["kits"].label = self.label
+        self.fields["kits"].help_text = f"{one} a line: {','.join(self.columns)}. {how}"
 
     def clean_kits(self) -> list[dict[str, Any]]:
         """Return the lines, each of the shape the interface takes."""
@@ -79,6 +84,7 @@ class DrawForm(KitsForm):
     title, icon, submit = "Draw kit numbers", "pin", "Draw"
     service = staticmethod(draw_kit_numbers)
     columns, shape = ("dose_mg", "arm", "count"), WantedKitsIn
+    label, written = "Contents", ("One content", "Doses in mg, arms by their codes.")
     field_of: ClassVar = dict.fromkeys(
         ("count", "unknown_arm", "not_on_ladder", "kits_all_alike"), "kits"
     )
@@ -88,15 +94,6 @@ class DrawForm(KitsForm):
         "needs kits of every arm, best as many of each: a site hands out as many as came of the "
         "scarcest."
     )
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.fields["kits"].label = "Contents"
-        self.fields[
-            "kits"
-        ].help_text = (
-            f"One content a line: {','.join(self.columns)}. Doses in mg, arms by their codes."
-        )
 
     def sent(self, line: dict[str, str]) -> Mapping[str, object]:
         count = line.get("count", "")
@@ -110,16 +107,11 @@ class SupplyForm(KitsForm):
     title, icon, submit = "Kits that arrived at a site", "inventory_2", "Enter the kits"
     service = staticmethod(supply_kits)
     columns, shape = ("number", "dose_mg", "arm", "expires_on"), KitIn
+    written = ("One kit", "Doses in mg, days as 2028-01-31.")
     note = (
         "As they were packed: the packing list with the day of expiry. A kit that holds something "
         "else than was dealt to its number is refused. All kits of the form are taken, or none."
     )
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.fields[
-            "kits"
-        ].help_text = f"One kit a line: {','.join(self.columns)}. Doses in mg, days as 2028-01-31."
 
     def act(self, *, at: datetime) -> None:
         supply_kits(by=self.by, at=at, **self.arguments())

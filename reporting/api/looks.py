@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import generics, serializers
@@ -10,14 +9,8 @@ from rest_framework import generics, serializers
 from events.api.serializers import Shape
 from reporting.looks import last_assessment, shown_at, with_outcome
 from trials.api.authentication import acting_user
+from trials.api.looks import LookFilter
 from trials.models import SealedAccess
-
-
-class LookFilter(django_filters.FilterSet):
-    trial = django_filters.CharFilter(field_name="trial__code")
-    purpose = django_filters.CharFilter(field_name="purpose")
-    person = django_filters.CharFilter(field_name="person__username")
-    subject = django_filters.CharFilter(field_name="subject_number")
 
 
 class LookAssessment(Shape):

@@ -9,11 +9,14 @@ from trials.api.authentication import acting_user
 from trials.models import RefusedLook
 
 
-class RefusedLookFilter(django_filters.FilterSet):
+class LookFilter(django_filters.FilterSet):
     trial = django_filters.CharFilter(field_name="trial__code")
     purpose = django_filters.CharFilter(field_name="purpose")
     person = django_filters.CharFilter(field_name="person__username")
     subject = django_filters.CharFilter(field_name="subject_number")
+
+
+class RefusedLookFilter(LookFilter):
     reason = django_filters.CharFilter(field_name="reason")
 
 

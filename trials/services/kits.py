@@ -20,13 +20,7 @@ def deal_kits(*, site: Site, dealt: list[Dealt], by: User) -> None:
     Publishes ``BlindOpened``. Raises ``PermissionDenied`` without the role, ``IntegrityError`` for
     a number that was drawn before.
     """
-    access = open_blind(
-        trial=site.trial,
-        by=by,
-        permission=Permission.SUPPLY_KITS,
-        purpose="load kit contents",
-        detail=f"{len(dealt)} kit numbers for {site.code}",
-    )
+    access = _opened(site, by, "load kit contents", f"{len(dealt)} kit numbers for {site.code}")
     sealed.deal_kits(access, site.pk, dealt)
 
 
@@ -35,14 +29,14 @@ def kits_dealt(*, site: Site, by: User, detail: str) -> list[Dealt]:
 
     Publishes ``BlindOpened``. Raises ``PermissionDenied`` without the role.
     """
-    access = open_blind(
-        trial=site.trial,
-        by=by,
-        permission=Permission.SUPPLY_KITS,
-        purpose="read kit contents",
-        detail=detail,
+    return sealed.kits_dealt(_opened(site, by, "read kit contents", detail), site.pk)
+
+
+def _opened(site: Site, by: User, purpose: str, detail: str) -> UUID:
+    permission = Permission.SUPPLY_KITS
+    return open_blind(
+        trial=site.trial, by=by, permission=permission, purpose=purpose, detail=detail
     )
-    return sealed.kits_dealt(access, site.pk)
 
 
 def choose_kit(*, subject_id: UUID, cycle: int, last_day: date) -> UUID | None:

@@ -7,7 +7,7 @@ attempt back.
 import hashlib
 import hmac
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -84,17 +84,27 @@ def confirmation(*, user: User, method: Method, check: Callable[[], bool], at: d
 
 def confirmation_refused_until(user: User, *, at: datetime) -> datetime | None:
     """Return until when somebody is not asked anew who they are; nothing if they are."""
-    failed: list[datetime] = []
-    for kind, when in _recent(at).filter(person=user).values_list("kind", "at"):
-        if kind in _BEGIN_AGAIN:
-            failed = []
-        elif kind == Kind.NOT_CONFIRMED:
-            failed.append(when)
-    end = locked_until(failed, _policy(settings.VIGIL_LOCK_FAILURES))
+    rows = _recent(at).filter(person=user).values_list("kind", "at")
+    begin_again = (Kind.LOGGED_IN, Kind.LOCK_ENDED, Kind.IDENTITY_CONFIRMED)
+    return _end_after(rows, failed=Kind.NOT_CONFIRMED, begin_again=begin_again, at=at)
+
+
+def _end_after(
+    rows: Iterable[tuple[str, datetime]],
+    *,
+    failed: Kind,
+    begin_again: Collection[Kind],
+    at: datetime,
+) -> datetime | None:
+    """Return the end of the lock that failures make since the last time they began again."""
+    counted: list[datetime] = []
+    for kind, when in rows:
+        if kind in begin_again:
+            counted = []
+        elif kind == failed:
+            counted.append(when)
+    end = locked_until(counted, _policy(settings.VIGIL_LOCK_FAILURES))
     return end if end is not None and at < end else None
-
-
-_BEGIN_AGAIN = (Kind.LOGGED_IN, Kind.LOCK_ENDED, Kind.IDENTITY_CONFIRMED)
 
 
 def lock_end(*, key: str, address: str | None, at: datetime) -> datetime | None:
@@ -110,17 +120,16 @@ def lock_end(*, key: str, address: str | None, at: datetime) -> datetime | None:
 
 def lock_ends(keys: Iterable[str], *, at: datetime) -> dict[str, datetime]:
     """Return until when log-in is refused for each locked name, by its key, in one query."""
-    failed: dict[str, list[datetime]] = defaultdict(list)
-    for key, kind, when in (
-        _recent(at).filter(name_key__in=list(keys)).values_list("name_key", "kind", "at")
-    ):
-        if kind in (Kind.LOGGED_IN, Kind.LOCK_ENDED):
-            failed[key] = []
-        elif kind == Kind.FAILED:
-            failed[key].append(when)
-    policy = _policy(settings.VIGIL_LOCK_FAILURES)
-    ends = {key: locked_until(attempts, policy) for key, attempts in failed.items()}
-    return {key: end for key, end in ends.items() if end is not None and at < end}
+    of: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
+    found = _recent(at).filter(name_key__in=list(keys))
+    for key, kind, when in found.values_list("name_key", "kind", "at"):
+        of[key].append((kind, when))
+    begin_again = (Kind.LOGGED_IN, Kind.LOCK_ENDED)
+    ends = {
+        key: _end_after(rows, failed=Kind.FAILED, begin_again=begin_again, at=at)
+        for key, rows in of.items()
+    }
+    return {key: end for key, end in ends.items() if end is not None}
 
 
 def _recent(at: datetime) -> QuerySet[LogInRecord]:
