@@ -20,11 +20,13 @@ from reporting.impact import LABELS
 from reporting.services.amendments import activate_version, approved_sites, impact_of
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
+from trials.api.protocol_checks import PredictabilityOut
 from trials.api.serializers import ChangeOut, protocol_file
 from trials.models import ProtocolVersion, Site, User
 from trials.permissions import Permission
 from trials.queries import VersionRow, version_for, version_rows
 from trials.rules.protocol.amendment import changes
+from trials.rules.protocol_check import predictability_of
 from trials.services.amendments import record_approval, submit_version
 
 
@@ -162,6 +164,16 @@ class ProtocolFile(APIView):
         answer["Content-Disposition"] = f'attachment; filename="{name}"'
         answer["Cache-Control"] = "private, no-store"
         return answer
+
+
+class ProtocolPredictability(APIView):
+    """How well the next arm could be guessed under one version."""
+
+    @extend_schema(responses={200: PredictabilityOut})
+    def get(self, request: Request, code: str, version: str) -> Response:
+        """Return it as ``protocol-checks`` does; not to whoever enrols."""
+        found = version_for(acting_user(request), code, version)
+        return Response(PredictabilityOut(predictability_of(found.protocol)).data)
 
 
 class ProtocolChanges(APIView):

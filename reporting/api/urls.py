@@ -7,6 +7,7 @@ from reporting.api.amendments import (
     ProtocolChanges,
     ProtocolFile,
     ProtocolImpact,
+    ProtocolPredictability,
     ProtocolVersions,
 )
 from reporting.api.contingency import ContingencyPasswords, ContingencySheets
@@ -36,6 +37,11 @@ urlpatterns = [
     path("looks", Looks.as_view(), name="looks"),
     path(_VERSIONS, ProtocolVersions.as_view(), name="protocol-versions"),
     path(f"{_VERSION}/file", ProtocolFile.as_view(), name="protocol-file"),
+    path(
+        f"{_VERSION}/predictability",
+        ProtocolPredictability.as_view(),
+        name="protocol-predictability",
+    ),
     path(f"{_VERSION}/changes", ProtocolChanges.as_view(), name="protocol-changes"),
     path(f"{_VERSION}/impact", ProtocolImpact.as_view(), name="protocol-impact"),
     path(f"{_VERSION}/approvals", ProtocolApprovals.as_view(), name="protocol-approvals"),

@@ -86,7 +86,7 @@ def test_the_changes_are_told_in_words_with_old_and_new(study, administrator):
     assert (change["before"], change["after"], change["flag"]) == ("4.0", "5.0", "assumed")
 
 
-@pytest.mark.parametrize("address", ["/1.1/changes?since=1.0", ""])
+@pytest.mark.parametrize("address", ["/1.1/changes?since=1.0", "/1.1/predictability", ""])
 def test_who_enrols_does_not_read_protocol_files_nor_does_a_stranger_find_them(study, address):
     submitted(study)
 
@@ -160,6 +160,15 @@ def test_a_version_is_read_back_as_the_bytes_that_were_submitted(study, administ
     assert answer["Content-Type"] == "text/plain; charset=utf-8"
     assert answer["Content-Disposition"] == 'attachment; filename="CLLM1-protocol-1.1.toml"'
     assert answer["Cache-Control"] == "private, no-store"
+
+
+def test_how_well_a_versions_arms_are_guessed_is_told_as_of_a_file(study, administrator):
+    told = administrator.get(f"{VERSIONS}/1.0/predictability")
+    checked = administrator.post("/protocol-checks", {"trial": None, "text": PROTOCOL})
+
+    assert told.status_code == 200
+    assert told.json() == checked.json()["predictability"]
+    assert told.json()["best"] == {"right": 7 / 9, "certain": 4 / 9, "exact": True}
 
 
 @pytest.mark.parametrize("role", Role)
