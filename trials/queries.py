@@ -1,7 +1,7 @@
 """Reads of the trial's own records, with a name."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -41,6 +41,15 @@ class VersionRow:
 
     version: ProtocolVersion
     sites: tuple[AtSite, ...]
+
+
+def read_current_versions(trials: Sequence[Trial]) -> None:
+    """Read ``current_version`` of all these trials at once."""
+    activated = ProtocolVersion.objects.filter(trial__in=trials).exclude(activated_at=None)
+    latest = activated.order_by("trial", "-activated_at").distinct("trial")
+    versions = {version.trial_id: version for version in latest}
+    for trial in trials:
+        trial.current_version = versions[trial.pk]
 
 
 def trials_with_protocol(by: User) -> set[UUID]:

@@ -5,13 +5,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.factories import Study
+from tests.factories import TRAINED, Study, protocol_text
 from tests.interface import DRAW, NOUNS, SUBJECT, caller_for, drawn_kits, noun
 from tests.marks import on_postgres
 from tests.trials.test_log_ins import enter
 from trials.models import Trial
 from trials.permissions import Role
 from trials.services.accounts import give_password
+from trials.services.setup import start_trial
 
 
 pytestmark = on_postgres
@@ -96,6 +97,20 @@ def test_the_randomisation_log_costs_the_same_at_any_length(study):
 
     assert monitor.get(log).json()["count"] == MANY + 1
     assert statements(lambda: monitor.get(log)) == one <= MOST_TO_READ
+
+
+def test_the_list_of_trials_costs_the_same_at_any_length(study):
+    admin = caller_for(study.admin)
+    one = statements(lambda: admin.get("/trials"))
+    for number in range(2, MANY + 2):
+        text = protocol_text(code=f"CLLM{number}")
+        start_trial(
+            protocol_text=text, conduct="live", training=TRAINED, by=study.admin, at=timezone.now()
+        )
+
+    listed = admin.get("/trials").json()["results"]
+    assert [row["protocol_version"] for row in listed] == ["1.0"] * (MANY + 1)
+    assert statements(lambda: admin.get("/trials")) == one <= MOST_TO_READ + 3
 
 
 PEOPLE = ("/people", "/roles", "/trainings", "/log-ins", "/access-reviews", "/trials/CLLM1/access")

@@ -14,6 +14,7 @@ from trials.api.authentication import acting_user
 from trials.api.serializers import SiteIn, SiteOut, TrialIn, TrialOut
 from trials.models import Site, Trial
 from trials.permissions import Permission
+from trials.queries import read_current_versions
 from trials.services.people import Trained
 from trials.services.setup import add_site, start_trial
 from trials.services.unblinding_requests import when_unblinded
@@ -30,10 +31,12 @@ class Trials(generics.ListAPIView[Trial]):
         return Trial.objects.visible_to(acting_user(self.request)).order_by("code")
 
     def paginate_queryset(self, queryset: Any) -> Any:
-        """Return a page of trials, each with the instant since when it is unblinded."""
+        """Return a page of trials, each with its version and since when it is unblinded."""
         page = super().paginate_queryset(queryset)
-        since = when_unblinded(page or ())
-        for trial in page or ():
+        trials = page or []
+        read_current_versions(trials)
+        since = when_unblinded(trials)
+        for trial in trials:
             trial.unblinded_since = since.get(trial.pk)
         return page
 
