@@ -85,7 +85,8 @@ class DrawForm(KitsForm):
     note = (
         "Vigil draws the numbers and deals what is in the kits to them, both by chance: no order, "
         "digit or range tells the arm. The packing list says what to put into each kit. Each dose "
-        "needs kits of every arm."
+        "needs kits of every arm, best as many of each: a site hands out as many as came of the "
+        "scarcest."
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:

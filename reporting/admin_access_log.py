@@ -3,7 +3,7 @@
 It is kept by the sealed schema's own functions; whoever stands in it cannot change it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,39 +18,13 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
-from events.models import OutboxEvent
-from events.reading import reading_as_system
-from patients.models import Unblinding
 from reporting.admin_contingency import contingency_page, passwords_page, sheets_page
+from reporting.looks import last_assessment, shown_at, with_outcome
 from trials.admin.files import csv_file
 from trials.admin_site import site
-from trials.events import BlindOpened
 from trials.models import RefusedLook, SealedAccess
 from trials.permissions import Permission, Role
 
-
-SHOWN: dict[str, str] = {
-    "emergency unblinding": "Treatment of the subject",
-    "safety unblinding": "Treatment of the subject",
-    "trial unblinding": "Treatment of every subject",
-    "contingency sheets": "Sealed sheets of a site",
-    "contingency passwords": "Passwords of sheets",
-    "report by arm": "Results by arm",
-    "check dry run": "A draft list",
-    "verify randomisation": "The lists in use",
-    "load randomisation list": "Nothing: a list was sealed",
-    "load kit contents": "Nothing: contents were sealed",
-    "read kit contents": "What the kits of a site hold",
-}
-"""What an access to the sealed schema shows, by its purpose."""
-
-AFTER_THE_RECORD = {
-    "emergency unblinding", "safety unblinding", "trial unblinding", "contingency sheets",
-    "contingency passwords",
-}  # fmt: skip
-"""Purposes of which nothing is shown before the act is recorded: no record, nothing shown."""
-
-BROKE_OFF = "Nothing: it broke off before"
 
 REFUSED_BECAUSE: dict[str, str] = {
     "agreed_already": "Somebody had agreed already",
@@ -125,34 +99,6 @@ class LogPage(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list: Any = with_outcome(self.result_list)
-
-
-def with_outcome(rows: Iterable[SealedAccess]) -> list[SealedAccess]:
-    """Return looks that know whether they were completed and how they were judged.
-
-    Two queries, however many rows.
-    """
-    looks = list(rows)
-    ids = [str(look.pk) for look in looks]
-    with reading_as_system("whoever reads the access log reads what became of each look"):
-        opened = set(
-            OutboxEvent.objects.filter(
-                stream__in={look.trial.code for look in looks},
-                type=BlindOpened.type,
-                payload__access_id__in=ids,
-            ).values_list("payload__access_id", flat=True)
-        )
-        unblindings = {
-            one.access_id: one
-            for one in Unblinding.objects.filter(access_id__in=ids).prefetch_related(
-                "assessments__recorded_by"
-            )
-        }
-    for look in looks:
-        row: Any = look
-        row.completed = str(look.pk) in opened
-        row.unblinding = unblindings.get(look.pk)
-    return looks
 
 
 class LogAdmin(ReadOnlyAdmin):
@@ -254,18 +200,15 @@ class SealedAccessAdmin(LogAdmin):
 
     @display(description="Shown")
     def shown(self, row: Any) -> str:
-        if row.purpose in AFTER_THE_RECORD and not row.completed:
-            return BROKE_OFF
-        return SHOWN.get(row.purpose, "Not known")
+        return shown_at(row)
 
     @display(description="Assessment", empty_value="–")
     def judged(self, row: Any) -> Any:
         if row.unblinding is None:
             return None
-        made = list(row.unblinding.assessments.all())
-        if not made:
+        last = last_assessment(row)
+        if last is None:
             return "Not assessed"
-        last = made[-1]
         return format_html(
             '{}<br><span class="vg-quiet vg-small">{}, {}</span>',
             f"{last.impact.capitalize()} impact", last.recorded_by.username,
@@ -275,8 +218,7 @@ class SealedAccessAdmin(LogAdmin):
     def lines(self, rows: Any) -> Iterator[Sequence[Any]]:
         row: Any
         for row in with_outcome(rows):
-            made = list(row.unblinding.assessments.all()) if row.unblinding else []
-            last = made[-1] if made else None
+            last = last_assessment(row)
             yield (
                 f"{row.opened_at:%Y-%m-%d %H:%M:%S}", row.trial.code, row.person.username,
                 row.person.get_full_name(), Role(row.role).label, row.purpose, row.subject_number,

@@ -224,15 +224,21 @@ class Study:
         self.receive(self.packed(each, site=site, dose_mg=dose_mg), site=site)
 
     def packed(
-        self, each: int, *, site: Site | None = None, dose_mg: str = "5"
+        self,
+        each: int,
+        *,
+        placebo: int | None = None,
+        site: Site | None = None,
+        dose_mg: str = "5",
     ) -> tuple[KitLabel, ...]:
         """Kits of both arms with numbers drawn for a site, not there yet."""
+        counts = {"L": each, "P": each if placebo is None else placebo}
         draw = draw_kit_numbers(
             trial=self.trial.code,
             site=(site or self.site).code,
             kits=[
-                {"dose_mg": Decimal(dose_mg), "arm": arm, "count": each}
-                for arm in self.arms.values()
+                {"dose_mg": Decimal(dose_mg), "arm": arm, "count": counts[key]}
+                for key, arm in self.arms.items()
             ],
             by=self.supplier,
             at=NOW,

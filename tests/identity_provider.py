@@ -78,7 +78,7 @@ class IdentityProvider:
         """Return where the browser goes next. Raises ``ValueError`` for what is not in order."""
         expected = {
             "client_id": CLIENT, "redirect_uri": self.callback, "response_type": "code",
-            "scope": "openid", "code_challenge_method": "S256",
+            "scope": "openid", "code_challenge_method": "S256", "max_age": "300",
         }  # fmt: skip
         wrong = {name: asked.get(name) for name in expected if asked.get(name) != expected[name]}
         if wrong or not asked.get("state") or not asked.get("nonce"):
@@ -113,6 +113,7 @@ class IdentityProvider:
         own = {
             "iss": self.issuer, "sub": self.subject, "aud": CLIENT, "nonce": nonce, "iat": now,
             "exp": now + 300, "email": "somebody@example.org", "email_verified": True,
+            "auth_time": now,
         }  # fmt: skip
         said = {name: value for name, value in (own | self.claims).items() if value is not None}
         return jwt.encode(said, self.key, algorithm=self.algorithm, headers={"kid": "one"})

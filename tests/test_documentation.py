@@ -1,6 +1,7 @@
 """The documents say what the code does: names, addresses, commands and links are checked."""
 
 import ast
+import json
 import re
 import uuid
 from pathlib import Path
@@ -12,6 +13,8 @@ from django.core.management.base import CommandError
 from django.urls import get_resolver, resolve
 
 from config import reference
+from patients.api.serializers import RandomisationOut, SubjectOut
+from trials.api.serializers import SiteOut
 from trials.permissions import Permission, Role
 
 
@@ -243,6 +246,21 @@ def test_every_address_in_the_walk_through_exists():
 
     assert len(whole) > 8
     assert [address for address in whole if not resolve(address)] == []
+
+
+@pytest.mark.parametrize(
+    ("begins", "answer"),
+    [
+        ('{"id":', SubjectOut),
+        ('{"randomisation_number":', RandomisationOut),
+        ('{"trial":', SiteOut),
+    ],
+)
+def test_an_answer_in_the_walk_through_has_the_fields_the_interface_gives(begins, answer):
+    text = (ROOT / "docs" / "how-to" / "connect-a-site-system.md").read_text()
+    shown = next(part for part in re.findall(r"\{[^{}]*\}", text) if part.startswith(begins))
+
+    assert list(json.loads(shown)) == list(answer().fields)
 
 
 def test_every_decision_has_its_four_parts():

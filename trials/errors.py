@@ -63,6 +63,11 @@ class SiteStepRefused(Refused):
     title = "The site's status was not changed"
 
 
+class SiteCorrectionRefused(Refused):
+    code = "site_correction_refused"
+    title = "The site was not corrected"
+
+
 class RoleRefused(Refused):
     code = "role_refused"
     title = "The role was not given or ended"

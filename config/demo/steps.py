@@ -168,22 +168,20 @@ def _randomisation_order(subject: Subject) -> tuple[date, str, int]:
 def kits_needed(subjects: Sequence[Subject]) -> tuple[Kits, ...]:
     """Return the bottles that the subjects' cycles take, with spares.
 
-    Each site holds both arms in every strength it uses, so that a supply reveals nothing about a
-    single subject.
+    Each site gets as many of either arm, in every strength, as its subjects take of both: so many
+    are given out before it is asked for more, and nothing tells whose arm was which.
     """
     return tuple(
         Kits(site, dose_mg, arm, count + max(4, count // 8))
-        for (site, dose_mg, arm), count in sorted(_demand(subjects).items())
+        for (site, dose_mg), count in sorted(_demand(subjects).items())
+        for arm in ("L", "P")
     )
 
 
-def _demand(subjects: Sequence[Subject]) -> Counter[tuple[str, str, str]]:
-    demand: Counter[tuple[str, str, str]] = Counter()
-    for subject in subjects:
-        for step in subject.steps:
-            if step.noun == "dose-decisions":
-                dose_mg = str(step.body["dose_mg"])
-                demand[subject.site, dose_mg, str(subject.arm)] += 1
-                demand[subject.site, dose_mg, "L"] += 0
-                demand[subject.site, dose_mg, "P"] += 0
-    return demand
+def _demand(subjects: Sequence[Subject]) -> Counter[tuple[str, str]]:
+    return Counter(
+        (subject.site, str(step.body["dose_mg"]))
+        for subject in subjects
+        for step in subject.steps
+        if step.noun == "dose-decisions"
+    )

@@ -88,12 +88,9 @@ class KitIn(Shape):
 class KitSupplyIn(Shape):
     trial = serializers.CharField(max_length=40)
     site = serializers.CharField(max_length=10)
-    kits = KitIn(many=True, allow_empty=False)
-
-    def validate_kits(self, value: list[dict[str, object]]) -> list[dict[str, object]]:
-        if len(value) > MOST_KITS:
-            raise serializers.ValidationError(f"At most {MOST_KITS} kits at once.")
-        return value
+    kits = KitIn(  # type: ignore[call-arg]  # a list of many takes it
+        many=True, allow_empty=False, max_length=MOST_KITS
+    )
 
 
 class KitSupplyOut(Shape):
@@ -122,12 +119,9 @@ class WantedKitsIn(Shape):
 class KitNumberDrawIn(Shape):
     trial = serializers.CharField(max_length=40)
     site = serializers.CharField(max_length=10)
-    kits = WantedKitsIn(many=True, allow_empty=False)
-
-    def validate_kits(self, value: list[dict[str, object]]) -> list[dict[str, object]]:
-        if len(value) > MOST_CONTENTS:
-            raise serializers.ValidationError(f"At most {MOST_CONTENTS} contents at once.")
-        return value
+    kits = WantedKitsIn(  # type: ignore[call-arg]  # a list of many takes it
+        many=True, allow_empty=False, max_length=MOST_CONTENTS
+    )
 
 
 class PackedKitOut(Shape):

@@ -70,3 +70,88 @@ BEGIN
     RETURN QUERY SELECT c.number, c.dose_mg, c.arm FROM sealed.kit_content c
                   WHERE c.trial_id = v_trial AND c.site_id = p_site;
 END $$;
+
+-- The kit of a subject's cycle: at the subject's site, of the decided dose, in date for the whole
+-- supply, of the subject's own arm; the same one again until it is handed over, and three at most.
+-- Null when there is none. A kit is what was dealt to its number, whatever its public row says.
+CREATE OR REPLACE FUNCTION sealed.choose_kit(p_subject uuid, p_cycle integer, p_last_day date) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_trial uuid;
+    v_site uuid;
+    v_arm text;
+    v_dose numeric;
+    v_kit uuid;
+BEGIN
+    SELECT p.trial_id, p.site_id, s.arm, d.dose_mg INTO v_trial, v_site, v_arm, v_dose
+      FROM public.patients_subject p
+      JOIN public.trials_allocation a ON a.id = p.allocation_id
+      JOIN sealed.slot s ON s.id = a.slot_id
+      JOIN public.dosing_dosedecision d ON d.subject_id = p.id AND d.cycle = p_cycle
+     WHERE p.id = p_subject AND NOT EXISTS (
+            SELECT FROM public.dosing_dispensation x
+             WHERE x.subject_id = p.id AND x.cycle = p_cycle)
+     ORDER BY d.recorded_at DESC LIMIT 1;
+    IF FOUND THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(v_site::text, 14));
+        SELECT c.kit_id INTO v_kit FROM sealed.kit_choice c
+          JOIN public.dosing_kit k ON k.id = c.kit_id
+          JOIN sealed.kit_content x ON x.number = k.number AND x.trial_id = v_trial
+           AND x.site_id = k.site_id AND x.dose_mg = k.dose_mg AND x.arm = v_arm
+         WHERE c.subject_id = p_subject AND c.cycle = p_cycle AND k.site_id = v_site
+           AND k.dose_mg = v_dose AND k.status = 'available' AND k.expires_on >= p_last_day;
+        IF v_kit IS NULL THEN
+            DELETE FROM sealed.kit_choice WHERE subject_id = p_subject AND cycle = p_cycle;
+            v_kit := sealed.new_kit(v_trial, v_site, v_arm, v_dose, p_subject, p_cycle, p_last_day);
+        END IF;
+    END IF;
+    INSERT INTO sealed.kit_question (subject_id, cycle, last_day, kit_id)
+    VALUES (p_subject, p_cycle, p_last_day, v_kit);
+    RETURN v_kit;
+END $$;
+
+CREATE OR REPLACE FUNCTION sealed.new_kit(
+    p_trial uuid, p_site uuid, p_arm text, p_dose numeric, p_subject uuid, p_cycle integer,
+    p_last_day date
+) RETURNS uuid
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_kit uuid;
+BEGIN
+    IF (SELECT count(DISTINCT kit_id) FROM sealed.kit_question
+         WHERE subject_id = p_subject AND cycle = p_cycle) >= 3 THEN
+        RETURN NULL;
+    END IF;
+    -- A kit kept for somebody who did not take it is free again after a day.
+    WITH stock AS (
+        SELECT k.id, c.arm, k.status = 'dispensed' OR EXISTS (
+                   SELECT FROM sealed.kit_choice o WHERE o.kit_id = k.id
+                      AND o.chosen_at > clock_timestamp() - interval '1 day') AS given
+          FROM public.dosing_kit k
+          JOIN sealed.kit_content c ON c.number = k.number AND c.trial_id = p_trial
+           AND c.site_id = k.site_id AND c.dose_mg = k.dose_mg
+         WHERE k.site_id = p_site AND k.dose_mg = p_dose AND k.expires_on >= p_last_day
+           AND k.status IN ('available', 'dispensed')
+    ), arms AS (
+        SELECT c.arm FROM sealed.kit_content c WHERE c.trial_id = p_trial
+        UNION
+        SELECT s.arm FROM sealed.slot s
+          JOIN sealed.list l ON l.id = s.list_id AND l.trial_id = p_trial
+         WHERE s.arm IS NOT NULL
+    )
+    SELECT f.id INTO v_kit FROM stock f
+     WHERE f.arm = p_arm AND NOT f.given
+       -- As many are given out as came of the scarcest arm, whoever gets them: when it ends
+       -- depends on how many were given, and never on which.
+       AND (SELECT count(*) FROM stock WHERE given) <
+           (SELECT min(held) FROM (SELECT (SELECT count(*) FROM stock o WHERE o.arm = a.arm) AS held
+                                     FROM arms a) AS by_arm)
+       AND NOT EXISTS (SELECT FROM arms a WHERE NOT EXISTS (
+               SELECT FROM stock o WHERE o.arm = a.arm AND NOT o.given))
+     ORDER BY random() LIMIT 1;
+    IF v_kit IS NOT NULL THEN
+        DELETE FROM sealed.kit_choice WHERE kit_id = v_kit;
+        INSERT INTO sealed.kit_choice VALUES (p_subject, p_cycle, v_kit, clock_timestamp());
+    END IF;
+    RETURN v_kit;
+END $$;

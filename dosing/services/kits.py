@@ -104,10 +104,8 @@ def supply_kits(
         number: (dose_mg, arm)
         for number, dose_mg, arm in kits_dealt(site=place, by=by, detail=detail)
     }
-    if reasons := _supply_problems(kits, dealt, place):
-        raise KitsRefused(*reasons)
     try:
-        _enter_kits(place, kits, by=by, at=at)
+        _enter_kits(place, kits, dealt, by=by, at=at)
     except IntegrityError as error:
         raise KitsRefused(
             Reason("kit_number_twice", "One of these kits was entered at the same moment.")
@@ -136,12 +134,15 @@ def _draw_problems(kits: Sequence[WantedKits], place: Site) -> list[Reason]:
         if kit["arm"] not in arms:
             reasons.append(Reason("unknown_arm", f"Content {number} is for no arm we know."))
         if kit["dose_mg"] not in levels:
-            told = f"{kit['dose_mg']} mg is not a level of the ladder."
+            told = f"{kit['dose_mg'].normalize():f} mg is not a level of the ladder."
             reasons.append(Reason("not_on_ladder", told))
     if not reasons:
         alike = without_some_arm([(kit["dose_mg"], kit["arm"]) for kit in kits], arms)
         reasons = [
-            Reason("kits_all_alike", f"Of {dose_mg} mg there is no kit of some arm: draw for all.")
+            Reason(
+                "kits_all_alike",
+                f"Of {dose_mg.normalize():f} mg there is no kit of some arm: draw for all.",
+            )
             for dose_mg in alike
         ]
     return reasons
@@ -217,8 +218,19 @@ def _there_already(place: Site, dealt: dict[str, tuple[Decimal, str]]) -> list[K
 
 
 @transaction.atomic
-def _enter_kits(place: Site, kits: Sequence[SuppliedKit], *, by: User, at: datetime) -> None:
+def _enter_kits(
+    place: Site,
+    kits: Sequence[SuppliedKit],
+    dealt: dict[str, tuple[Decimal, str]],
+    *,
+    by: User,
+    at: datetime,
+) -> None:
+    """Judge and enter kits while no others arrive: supplies are judged beside one another."""
     authorise(by, Permission.SUPPLY_KITS, site=place)
+    Site.objects.select_for_update(no_key=True).get(pk=place.pk)
+    if reasons := _supply_problems(kits, dealt, place):
+        raise KitsRefused(*reasons)
     with reading_as_system("the supplier enters kits at sites whose records they do not read"):
         Kit.objects.bulk_create(
             Kit(

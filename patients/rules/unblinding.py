@@ -1,5 +1,6 @@
 """When the arm of one subject may be shown, and what follows for its treatment."""
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -24,6 +25,18 @@ def emergency_reasons(*, randomised: bool, reason: str) -> tuple[Reason, ...]:
     if not reason.strip():
         reasons.append(Reason("reason_missing", "Say why the treatment has to be known."))
     return tuple(reasons)
+
+
+def masked(text: str, names: Iterable[str]) -> str:
+    """Return a text with the names of arms covered: blinded people will read it.
+
+    Whoever breaks a blind in an emergency is not refused for a word. Codes of one letter stay:
+    they are in other words too, and tell nothing to somebody who does not know them.
+    """
+    for name in sorted((name for name in names if len(name) > 1), key=len, reverse=True):
+        whole_word = rf"(?<!\w){re.escape(name)}(?!\w)"
+        text = re.sub(whole_word, "[treatment]", text, flags=re.IGNORECASE)
+    return text
 
 
 def susar_reasons(*, serious: bool, related: bool, expectedness: str) -> tuple[Reason, ...]:

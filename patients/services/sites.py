@@ -10,7 +10,7 @@ from events.outbox import publish
 from events.outcomes import Reason
 from events.reading import reading_as_system
 from patients.models import Subject, SubjectTransfer
-from trials.errors import SetupRefused
+from trials.errors import SiteCorrectionRefused
 from trials.events import SiteCorrected
 from trials.models import Site, SiteCorrection, User
 from trials.services.sites import site_under_lock
@@ -37,7 +37,7 @@ def correct_site(
     made by.
 
     Locks the site: nobody is entered or comes meanwhile. Publishes ``SiteCorrected``. Raises
-    ``SetupRefused`` with every reason.
+    ``SiteCorrectionRefused`` with every reason.
     """
     site = site_under_lock(by, site_id, reason=reason)
     sent = {"name": name, "time_zone": time_zone}
@@ -57,7 +57,7 @@ def correct_site(
     if time_zone is not None:
         reasons += _time_zone_reasons(site, time_zone)
     if reasons:
-        raise SetupRefused(*reasons)
+        raise SiteCorrectionRefused(*reasons)
     for field, value in corrected.items():
         setattr(site, field, value)
     site.save(update_fields=list(corrected))

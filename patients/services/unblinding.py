@@ -13,7 +13,7 @@ from events.outbox import publish
 from events.outcomes import Reason
 from patients.events import SubjectUnblinded, UnblindingAssessed
 from patients.models import AdverseEvent, Subject, Unblinding, UnblindingAssessment
-from patients.rules.unblinding import emergency_reasons, review_due, susar_reasons
+from patients.rules.unblinding import emergency_reasons, masked, review_due, susar_reasons
 from patients.services.recording import refuse_if, store, subject_for
 from trials.errors import UnblindingRefused
 from trials.models import RoleAssignment, Trial, UnblindingRequest, User
@@ -46,10 +46,13 @@ def break_blind(
     leave is asked for, no number of earlier looks stands in the way, and no other part of the
     system than the database is needed.
 
+    What the reason says of the treatment is covered before it is kept: blinded people read it.
+
     Publishes ``BlindOpened`` and ``SubjectUnblinded``. Raises
     ``UnblindingRefused``: not randomised, no reason, not an investigator of the subject's present
     site by the database's own judgement. Refused attempts are kept.
     """
+    reason = _covered(subject_id, reason, by)
     with noting_refusals(by=by, purpose=EMERGENCY, subject_id=subject_id):
         subject = subject_for(by, subject_id, Permission.EMERGENCY_UNBLIND, at=at, reason=reason)
         require_proof(by, proof)
@@ -259,6 +262,14 @@ def _afterwards(
     return _store(
         subject, kind, by=by, at=at, happened_at=happened_at, learned_by=learned_by, reason=reason
     )
+
+
+def _covered(subject_id: UUID, reason: str, by: User) -> str:
+    subject = Subject.objects.visible_to(by).filter(pk=subject_id).first()
+    if subject is None:
+        return reason
+    arms = subject.trial.protocol.arms
+    return masked(reason, [name for arm in arms for name in (arm.label, arm.code)])
 
 
 def _text_reasons(subject: Subject, text: str) -> list[Reason]:

@@ -19,7 +19,9 @@ class NoticeFilter(django_filters.FilterSet):
 class NoticeOut(Shape):
     id = serializers.UUIDField()
     trial = serializers.CharField(source="trial.code")
-    site = serializers.CharField(source="site.code", help_text="Where it happened.")
+    site = serializers.CharField(
+        source="site.code", default=None, help_text="Where it happened; null: in the whole trial."
+    )
     subject = serializers.UUIDField(source="subject_id", allow_null=True)
     kind = serializers.CharField()
     text = serializers.CharField()

@@ -10,6 +10,7 @@ from reporting.api.amendments import (
     ProtocolVersions,
 )
 from reporting.api.contingency import ContingencyPasswords, ContingencySheets
+from reporting.api.looks import Looks
 from reporting.api.notices import Notices
 from reporting.api.randomisation import (
     RandomisationLog,
@@ -32,6 +33,7 @@ _VERSIONS = "trials/<slug:code>/protocol-versions"
 _VERSION = f"{_VERSIONS}/<version:version>"
 
 urlpatterns = [
+    path("looks", Looks.as_view(), name="looks"),
     path(_VERSIONS, ProtocolVersions.as_view(), name="protocol-versions"),
     path(f"{_VERSION}/file", ProtocolFile.as_view(), name="protocol-file"),
     path(f"{_VERSION}/changes", ProtocolChanges.as_view(), name="protocol-changes"),

@@ -19,10 +19,17 @@ from patients.models import Subject
 from patients.rules.screening import read_values
 from patients.rules.strata import levels_of, stratum_code
 from reporting.errors import ReportRefused
-from trials.models import Allocation, RandomisationList, Trial, User
+from trials.models import Allocation, ProtocolVersion, RandomisationList, Trial, User
 from trials.permissions import Permission, authorise
-from trials.rules.protocol import Protocol, Value
-from trials.rules.verification import Allocated, Facts, HeldList, PublishedList, verify
+from trials.rules.protocol import Protocol, ProtocolInvalid, Value, digest
+from trials.rules.verification import (
+    Allocated,
+    Facts,
+    HeldList,
+    KeptVersion,
+    PublishedList,
+    verify,
+)
 from trials.services.verification import sealed_lists
 
 
@@ -83,7 +90,8 @@ def verify_randomisation(
         held, allocated, gone = _one_moment(trial, by=by, detail=detail)
         rows = RandomisationList.objects.live().filter(trial=trial)
         lists = list(rows.prefetch_related("approvals__approved_by"))
-        findings = verify(held, [_published(trial, each) for each in lists], allocated, gone)
+        published = [_published(trial, each) for each in lists]
+        findings = verify(held, published, allocated, gone, _kept_versions(trial))
     taken = _taken_by_stratum(allocated)
     return Certificate(
         trial=trial.code,
@@ -148,7 +156,7 @@ def _one(row: Allocation, told: _Witnesses) -> Allocated:
         list_id=str(row.list_id),
         slot_id=str(row.slot_id),
         facts=Facts(row.stratum, row.levels, row.site.code, row.randomised_on.isoformat()),
-        derived=_derived(row.inputs, row.protocol_version.protocol),
+        derived=_derived(row.inputs, _readable(row.protocol_version)),
         same_as_first_kept=_same(row, versions),
         versions=len(versions),
         announced=tuple(_facts_told(each, row) for each in told.announced.get(key, ())),
@@ -194,9 +202,17 @@ def _same(row: Allocation, versions: list[Any]) -> bool:
     return bool(versions) and all(getattr(row, name) == getattr(versions[0], name) for name in KEPT)
 
 
-def _derived(inputs: Any, protocol: Protocol) -> tuple[dict[str, str], str] | None:
+def _readable(row: ProtocolVersion) -> Protocol | None:
+    """Return the protocol of a stored text, or nothing where it cannot be read."""
+    try:
+        return row.protocol
+    except ProtocolInvalid:
+        return None
+
+
+def _derived(inputs: Any, protocol: Protocol | None) -> tuple[dict[str, str], str] | None:
     """Return levels and stratum that stored inputs give, or nothing if no level holds them."""
-    if not isinstance(inputs, Mapping):
+    if protocol is None or not isinstance(inputs, Mapping):
         return None
     asked = [each for each in protocol.screening.variables if each.code in inputs]
     own = {each.code for each in asked}
@@ -207,6 +223,25 @@ def _derived(inputs: Any, protocol: Protocol) -> tuple[dict[str, str], str] | No
     except ValueError:
         return None
     return levels, stratum_code(levels, protocol.factors)
+
+
+def _kept_versions(trial: Trial) -> list[KeptVersion]:
+    told = OutboxEvent.objects.filter(
+        stream=trial.code, type__in=("trials.ProtocolActivated", "trials.ProtocolSubmitted")
+    )
+    announced: defaultdict[str, list[str]] = defaultdict(list)
+    for payload in told.order_by("pk").values_list("payload", flat=True):
+        announced[payload.get("protocol_version", "")].append(payload.get("digest", ""))
+    return [
+        KeptVersion(
+            version=row.version,
+            digest=row.digest,
+            computed=digest(row.text),
+            announced=tuple(announced[row.version]),
+            readable=_readable(row) is not None,
+        )
+        for row in trial.versions.order_by("submitted_at", "version")
+    ]
 
 
 def _published(trial: Trial, row: RandomisationList) -> PublishedList:

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 
 from dosing.errors import GateClosed, NoKit
 from dosing.models import Dispensation, Kit
@@ -282,6 +283,56 @@ def test_a_kit_in_quarantine_is_not_handed_over():
     study = Study(kits=0)
     subject = study.ready_for_first_kit()
     put_aside(*stock(study).values())
+
+    assert refused(NoKit, dispense, study, subject) == {"no_kit_at_site"}
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["first one of L", "first one of P"])
+@pytest.mark.parametrize(("active", "placebo", "given"), [(2, 1, 1), (1, 2, 1), (4, 2, 2)])
+def test_when_kits_end_depends_on_how_many_were_given_and_never_on_which(
+    first, active, placebo, given
+):
+    """As many as came of the scarcest content are given out, whoever gets them."""
+    study = Study(kits=0)
+    study.receive(study.packed(active, placebo=placebo))
+    subjects = [study.ready_for_first_kit() for _ in BLOCK]
+    in_turn = [subjects[first], *(one for one in subjects if one is not subjects[first])]
+
+    for subject in in_turn[:given]:
+        dispense(study, subject)
+
+    assert refused(NoKit, dispense, study, in_turn[given]) == {"no_kit_at_site"}
+
+
+def test_a_kit_kept_for_somebody_counts_as_given():
+    study = Study(kits=0)
+    first, second = (study.ready_for_first_kit() for _ in range(2))
+    stock(study)
+    with transaction.atomic():
+        dispense(study, first)
+        transaction.set_rollback(True)
+
+    assert refused(NoKit, dispense, study, second) == {"no_kit_at_site"}
+    assert dispense(study, first).cycle == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("UPDATE dosing_kit SET dose_mg = 5", id="of another dose"),
+        pytest.param(
+            "UPDATE dosing_kit SET dose_mg = 5, site_id ="
+            " (SELECT id FROM trials_site WHERE code = 'DE-01')",
+            id="of another dose and site",
+        ),
+    ],
+)
+def test_a_kit_whose_row_says_otherwise_than_was_dealt_is_not_handed_over(change):
+    study = Study(kits=0)
+    stock(study, dose_mg="10", site=study.add_site("DE-02"))
+    stock(study, dose_mg="10")
+    subject = study.ready_for_first_kit()
+    ask(f"SELECT set_config('pghistory.context_metadata', '{{}}', true); {change}")
 
     assert refused(NoKit, dispense, study, subject) == {"no_kit_at_site"}
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from dosing.api.serializers import MOST_CONTENTS
 from dosing.models import Dispensation, Kit, KitNumberDraw
+from dosing.services.kits import MOST_KITS
 from events.models import IdempotencyRecord, OutboxEvent
 from tests.config.test_api_queries import statements
 from tests.factories import Study, user
@@ -244,3 +246,15 @@ def test_many_draws_cost_what_one_costs_and_come_in_pages(study):
 
     assert (page["count"], len(page["results"])) == (7, 2)
     assert statements(lambda: supplier.get(DRAWS)) == one
+
+
+def test_more_kits_than_one_supply_or_draw_takes_are_refused_before_anything_is_asked(study):
+    supplier = caller_for(study.supplier)
+    before = contents()
+
+    supply = supplier.post("/kit-supplies", {**KITS, "kits": KITS["kits"] * (MOST_KITS + 1)})
+    drawn = supplier.post(DRAWS, {**DRAW, "kits": DRAW["kits"][:1] * (MOST_CONTENTS + 1)})
+
+    assert [answer.status_code for answer in (supply, drawn)] == [400, 400]
+    assert {field for field, _ in reasons_of(supply) | reasons_of(drawn)} == {"kits"}
+    assert contents() == before

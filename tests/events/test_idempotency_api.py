@@ -10,10 +10,10 @@ from patients.services.transfers import transfer_subject
 from tests.factories import NOW, TODAY, Study
 from tests.interface import (
     EVENT,
-    KITS,
     SUBJECT,
     Caller,
     caller_for,
+    drawn_kits,
     fields_of,
     noun,
     reasons_of,
@@ -267,10 +267,11 @@ def test_a_refused_entry_is_repeated_to_nobody_who_does_not_see_the_site(study, 
 
 def test_what_a_supplier_was_told_of_a_site_is_not_repeated_after_their_role(study):
     supplier = caller_for(study.supplier)
-    sent = [supplier.post("/kit-supplies", KITS, key="kits") for _ in range(2)]
+    kits = drawn_kits(supplier)
+    sent = [supplier.post("/kit-supplies", kits, key="kits") for _ in range(2)]
     end_roles(study.supplier)
 
-    last = supplier.post("/kit-supplies", KITS, key="kits")
+    last = supplier.post("/kit-supplies", kits, key="kits")
 
     assert [answer.status_code for answer in sent] == [201, 201]
     assert last.status_code in {401, 403, 404}

@@ -17,7 +17,7 @@ from tests.factories import NOW, TODAY, Study
 from tests.interface import caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.postgres import at_once, contents
-from trials.errors import SetupRefused
+from trials.errors import SiteCorrectionRefused
 from trials.models import Site, SiteCorrection
 from trials.permissions import Role
 
@@ -40,7 +40,7 @@ def correct(study, *, site=None, by=None, reason="misspelt", **sent):
 
 def refused(act):
     before = contents()
-    with pytest.raises(SetupRefused) as refusal:
+    with pytest.raises(SiteCorrectionRefused) as refusal:
         act()
     assert contents() == before
     return {reason.code for reason in refusal.value.reasons}
@@ -133,7 +133,7 @@ def test_an_entry_and_a_correction_of_the_clock_at_once_run_one_after_the_other(
     entered, corrected = at_once(study.enrolled, partial(correct, study, time_zone="Asia/Tokyo"))
 
     assert isinstance(entered, Subject)
-    refused_ = isinstance(corrected, SetupRefused)
+    refused_ = isinstance(corrected, SiteCorrectionRefused)
     assert refused_ or isinstance(corrected, SiteCorrection)
     assert (Site.objects.get().time_zone == "Europe/Berlin") is refused_
 

@@ -38,12 +38,13 @@ from reporting.models import Notice
 from tests.config.test_row_level_security import as_application
 from tests.factories import NOW, TODAY, Study, user
 from tests.marks import on_postgres
-from tests.postgres import ask, contents, denied, differing
+from tests.postgres import ask, column, contents, denied, differing
 from trials import sealed
 from trials.errors import IdentityNotConfirmed, ShownAlready, UnblindingRefused
 from trials.identity import Shown
 from trials.models import RefusedLook, RoleAssignment, SealedAccess, Site, Trial
 from trials.permissions import Role
+from trials.services import unblinding_requests
 from trials.services.unblinding import prove
 from trials.services.unblinding_requests import (
     agree_to_unblinding,
@@ -589,6 +590,41 @@ def test_two_people_unblind_a_trial_that_recruits_no_more(study):
         for subject, arm in zip(subjects, ["QXACTIVE", "QXCONTR", "QXACTIVE"], strict=True)
     ]
     assert OutboxEvent.objects.filter(type="trials.TrialUnblinded").count() == 1
+
+
+def test_a_look_that_broke_off_keeps_no_event_back(study, monkeypatch):
+    """The access is committed first and outlives what followed it."""
+    study.randomised()
+    close_sites(study)
+    request = ask_for_trial(study)
+    agree(study, request, by=study.people[Role.MEDICAL_MONITOR])
+
+    def breaks_off(*args, **how):
+        raise RuntimeError("the process was killed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(unblinding_requests, "publish", breaks_off)
+        with pytest.raises(RuntimeError):
+            statistician_looks(study, request)
+    told = OutboxEvent.objects.filter(type="trials.TrialUnblinded")
+    assert (SealedAccess.objects.filter(request_id=request.pk).count(), told.count()) == (1, 0)
+
+    for _ in range(2):
+        list_of_arms(statistician_looks(study, request))
+
+    assert told.count() == 1
+
+
+def test_a_reason_that_names_the_treatment_is_covered_and_refused_nothing(study):
+    subject = study.randomised()
+    reason = "On lenalidomide, not QXCONTR: doses were escalated"
+
+    unblinding = break_it(study, subject, reason=reason)
+
+    assert unblinding.reason == "On [treatment], not [treatment]: doses were escalated"
+    assert SealedAccess.objects.latest("opened_at").detail == unblinding.reason
+    history = column("SELECT pgh_context::text FROM patients_unblindinghistory")
+    assert not [row for row in history if "enalidomide" in row or "QX" in row]
 
 
 def unblind_trial(study):

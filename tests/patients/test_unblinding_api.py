@@ -5,6 +5,7 @@ import json
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.conf import settings
@@ -20,6 +21,7 @@ from tests.factories import Study
 from tests.interface import caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.patients.test_unblinding import ARMS, WORD, naming_an_arm, with_passwords
+from tests.postgres import at_once
 from tests.trials.test_log_ins import enter
 from tests.trials.test_passkeys import options_on, owner_of
 from trials.log_in.requests import BEGAN
@@ -203,6 +205,36 @@ def test_a_passkey_that_is_not_theirs_or_asked_nobody_shows_nothing(study, telep
 
     assert "This passkey did not confirm it" in answer.content.decode()
     assert not Unblinding.objects.exists()
+
+
+def test_what_the_library_asks_for_its_own_pages_confirms_nothing_here(study, telephone):
+    """Its page to confirm asks for a finger only where there is one, and so does its challenge."""
+    subject, client = study.randomised(), browser(study.people[Role.INVESTIGATOR])
+    form = signed_on(client, subject, telephone)
+    asked = options_on(client.get(reverse("mfa_reauthenticate_webauthn")))
+
+    for key in (telephone, replace(telephone, verifies=False)):
+        form["credential"] = json.dumps(key.signs(asked))
+        answer = client.post(screen_of(subject), form)
+        assert "This passkey did not confirm it" in answer.content.decode()
+
+    assert not Unblinding.objects.exists()
+
+
+def test_one_signature_confirms_one_of_two_acts_sent_at_the_same_moment(study, telephone):
+    subjects = [study.randomised() for _ in range(2)]
+    client = browser(study.people[Role.INVESTIGATOR])
+    form = signed_on(client, subjects[0], telephone)
+
+    def post(subject):
+        other = Client(SERVER_NAME="localhost")
+        other.cookies = client.cookies
+        return other.post(screen_of(subject), {**form, "key": str(subject.pk)}).content.decode()
+
+    answers = at_once(*[partial(post, subject) for subject in subjects])
+
+    assert sum("This passkey did not confirm it" in answer for answer in answers) == 1
+    assert Unblinding.objects.count() == 1
 
 
 @pytest.mark.parametrize("sent", ["{}", "[]", "7", '"x"', '{"id": 1}', "no JSON"])

@@ -6,7 +6,9 @@ import zipfile
 from collections import Counter
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader
@@ -16,6 +18,7 @@ from patients.models import Unblinding, UnblindingAssessment
 from patients.services.unblinding import record_inadvertent_unblinding, shown_arm
 from tests.config.test_row_level_security import as_application
 from tests.factories import NOW, Study
+from tests.interface import caller_for
 from tests.marks import on_postgres
 from tests.pages import questions
 from tests.patients.test_unblinding import (
@@ -526,6 +529,65 @@ def test_the_log_and_its_file_are_filtered_and_searched_alike(study, asked, foun
     filed = rows_of(auditor.get(f"{reverse('admin:access_log')}?{asked}"))
 
     assert {row.purpose for row in listed} == {row["purpose"] for row in filed} == found
+
+
+def test_the_interface_tells_of_each_look_what_the_log_tells(study):
+    first, second, third = a_log(study)
+    auditor = caller_for(study.people[Role.AUDITOR])
+
+    looks = {row["subject"]: row for row in auditor.get("/looks").json()["results"]}
+    refused = auditor.get("/refused-looks?reason=identity_not_confirmed").json()["results"]
+
+    emergency, safety = looks[first.number], looks[second.number]
+    judged = emergency["assessment"]
+    assert (emergency["shown"], safety["shown"]) == ("Treatment of the subject",) * 2
+    assert (judged["impact"], judged["text"]) == ("limited", "Treatment ended")
+    assert judged["assessed_by"] == study.people[Role.MEDICAL_MONITOR].username
+    assert safety["assessment"] is None
+    assert [row["subject"] for row in refused] == [third.number]
+    assert not any(word in str((looks, refused)) for word in (*ARMS, *TREATMENTS))
+
+
+def test_the_interface_says_of_a_look_that_broke_off_that_it_showed_nothing(study):
+    with pytest.raises(RuntimeError):
+        break_it_and_fail(study, study.randomised())
+
+    (look,) = (
+        caller_for(study.people[Role.AUDITOR])
+        .get("/looks?purpose=emergency+unblinding")
+        .json()["results"]
+    )
+
+    assert look["shown"] == "Nothing: it broke off before"
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("purpose=emergency+unblinding", {"emergency unblinding"}),
+        ("person=safety_officer", {"safety unblinding"}),
+        ("subject=DE-01-0001", {"emergency unblinding"}),
+        ("trial=NONE", set()),
+        ("purpose=emergency+unblinding&person=safety_officer", set()),
+    ],
+)
+def test_looks_are_filtered_at_the_interface_as_in_the_log(study, asked, found):
+    a_log(study)
+
+    rows = caller_for(study.people[Role.AUDITOR]).get(f"/looks?{asked}").json()["results"]
+
+    assert {row["purpose"] for row in rows} == found
+
+
+def test_one_more_look_costs_the_interface_no_more_queries(study, django_assert_num_queries):
+    a_log(study)
+    auditor = caller_for(study.people[Role.AUDITOR])
+    auditor.get("/looks?purpose=emergency+unblinding")
+    with CaptureQueriesContext(connection) as one:
+        auditor.get("/looks?purpose=emergency+unblinding")
+
+    with django_assert_num_queries(len(one)):
+        assert len(auditor.get("/looks?page_size=50").json()["results"]) > 2
 
 
 @pytest.mark.parametrize("query", ["opened_at__gte=nonsense", "p=nonsense", "person=%00"])

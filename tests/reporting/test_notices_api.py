@@ -11,7 +11,7 @@ from tests.config.test_api_queries import MANY, statements
 from tests.factories import TODAY, Study
 from tests.interface import EVENT, caller_for, reasons_of
 from tests.marks import on_postgres
-from tests.patients.test_unblinding import ARMS, break_it, with_passwords
+from tests.patients.test_unblinding import ARMS, break_it, unblind_trial, with_passwords
 from trials.models import Trial
 from trials.permissions import Role
 
@@ -156,3 +156,15 @@ def test_a_program_reads_notices_with_the_scope_to_read_and_sends_none(study):
 
     assert sent.status_code == 405
     assert Notice.objects.count() == 1
+
+
+def test_a_notice_of_the_whole_trial_has_neither_site_nor_subject(study):
+    study.randomised()
+    unblind_trial(study)
+    drain()
+
+    told = notices(study.coordinator)
+
+    assert [(row["kind"], row["site"], row["subject"]) for row in told] == [
+        ("trial_unblinded", None, None)
+    ]

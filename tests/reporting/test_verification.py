@@ -156,6 +156,28 @@ TAMPERED = {
         f"UPDATE trials_allocation SET randomised_on = '2020-01-01' WHERE id = {ONE}",
         {"row_changed", "not_announced"},
     ),
+    "a text of the protocol that says otherwise": (
+        "UPDATE trials_protocolversion SET text = replace(text, 'value = [3]', 'value = [6]')",
+        {"protocol_changed"},
+    ),
+    "a text of the protocol, with its digest": (
+        (
+            "UPDATE trials_protocolversion SET text = text || '# more',"
+            " digest = encode(sha256(convert_to(text || '# more', 'UTF8')), 'hex')"
+        ),
+        {"protocol_not_announced"},
+    ),
+    "a text of the protocol that is none any more": (
+        "UPDATE trials_protocolversion SET text = 'no = [toml'",
+        {"protocol_changed", "protocol_unreadable", "inputs_differ"},
+    ),
+    "the event that told of the protocol": (
+        (
+            "UPDATE events_outboxevent SET payload = jsonb_set(payload, '{digest}', '\"0\"')"
+            " WHERE type = 'trials.ProtocolActivated'"
+        ),
+        {"protocol_not_announced"},
+    ),
     "the subject of an allocation": (
         "UPDATE patients_subject SET allocation_id = NULL WHERE number = 'DE-01-0001'",
         {"subjects"},

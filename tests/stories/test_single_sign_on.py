@@ -300,6 +300,10 @@ LIES = {
     "no end": lambda p: p.claims.update(exp=None),
     "from the future": lambda p: p.claims.update(iat=seconds_from_now(NEAR + 5)),
     "not yet": lambda p: p.claims.update(nbf=seconds_from_now(NEAR + 5)),
+    "asked too long ago": lambda p: p.claims.update(auth_time=seconds_from_now(-330 - 5)),
+    "asked in the future": lambda p: p.claims.update(auth_time=seconds_from_now(NEAR + 5)),
+    "never asked": lambda p: p.claims.update(auth_time=None),
+    "asked at no time": lambda p: p.claims.update(auth_time="now"),
     "no subject": lambda p: p.claims.update(sub=None),
     "an empty subject": lambda p: p.claims.update(sub=""),
     "a subject that is no text": lambda p: p.claims.update(sub=7),
@@ -329,6 +333,7 @@ def test_an_answer_that_is_not_to_be_believed_lets_nobody_in(browser, provider, 
 TRUE = {
     "within the difference of clocks": lambda p: p.claims.update(exp=seconds_from_now(5 - NEAR)),
     "a clock ahead": lambda p: p.claims.update(iat=seconds_from_now(NEAR - 5)),
+    "asked just within five minutes": lambda p: p.claims.update(auth_time=seconds_from_now(-320)),
     "others too, for us": lambda p: p.claims.update(aud=[CLIENT, "x"], azp=CLIENT),
 }
 

@@ -7,12 +7,13 @@ from events.acting import as_system
 from events.models import OutboxEvent
 from reporting.services.amendments import activate_version, approved_sites, impact_of
 from tests.amendments import CTCAE_5, NEW_FORM, activated, amend, amended_text, approved, submitted
-from tests.factories import NOW, TODAY, Study, protocol_text, user
+from tests.factories import NOW, PROTOCOL, TODAY, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once, column, contents
 from trials.errors import AmendmentRefused
 from trials.models import ProtocolVersion, Site, SiteApproval, SiteVersion, Trial
 from trials.permissions import Role
+from trials.rules.protocol import digest
 from trials.services.amendments import record_approval, submit_version
 
 
@@ -74,6 +75,27 @@ def test_a_refused_version_is_not_there_and_every_reason_is_given(text, expected
 
     assert sorted(codes(refusal)) == sorted(expected)
     assert contents() == before
+
+
+CROSSING = (
+    "offset_days = 0\nwindow_before_days = 0\nwindow_after_days = 7",
+    "offset_days = 0\nwindow_before_days = 0\nwindow_after_days = 28",
+)
+
+
+def test_a_rule_stricter_than_the_stored_text_refuses_the_next_file_and_stops_no_trial():
+    study = Study(kits=0)
+    assert PROTOCOL.count(CROSSING[0]) == 1
+    stored = PROTOCOL.replace(*CROSSING)
+    with as_system():
+        ProtocolVersion.objects.update(text=stored, digest=digest(stored))
+    study.trial = Trial.objects.get()
+
+    assert study.randomised().allocation
+    with pytest.raises(AmendmentRefused) as refusal:
+        submit(study, amended_text(CROSSING))
+    assert codes(refusal) == ["visit_windows_overlap"]
+    assert submit(study, amended_text()).protocol.visits != study.trial.protocol.visits
 
 
 def test_only_the_sponsors_administrator_submits():

@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 
 from tests.factories import PROTOCOL
-from trials.rules.dry_run import dry_run_of
+from trials.rules.dry_run import dry_run_of, problems_of
 from trials.rules.protocol import load_protocol
 from trials.rules.protocol_check import places_of
 from trials.rules.randomisation import Entry, design_of, generate
@@ -50,6 +50,29 @@ def test_an_extension_tells_the_places_of_all_lists_together():
     assert room(places("H", 1), number=2, before=402).startswith("An extension of 1 place. ")
 
 
+def problems(entries, protocol, *, number):
+    return [reason.code for reason in problems_of(entries, protocol, number=number)]
+
+
+def test_an_extension_is_no_longer_than_the_plan_by_itself():
+    whole, longer = ([Entry(*entry) for entry in places("H", number)] for number in (201, 202))
+
+    assert problems(whole, CLLM1, number=2) == []
+    assert problems(longer, CLLM1, number=2) == ["list_long"]
+
+
+def test_an_extension_of_a_minimisation_is_no_longer_than_the_plan_by_itself():
+    design = design_of(minimising())
+    whole, longer = (generate(design, seed="a seed", length=number) for number in (200, 201))
+
+    assert problems(whole, minimising(), number=2) == []
+    assert problems(longer, minimising(), number=2) == ["list_long"]
+    assert (
+        "400 places for 200 planned"
+        in dry_run_of(whole, minimising(), number=2, digest="", places_before=200).room
+    )
+
+
 SOURCE = 'source = "Invented", flag = "assumed"'
 MINIMISATION = f"""method = "minimisation"
 
@@ -90,6 +113,50 @@ def test_draws_are_one_for_each_subject():
 
     assert report.room == "200 places for 200 planned subjects, one for each subject who comes."
     assert places_of(minimising()) == "List: 200 draws at most for 200 planned subjects."
+
+
+NINE, SIX = "LLLLLLPPP", "LLLLPP"
+
+
+def of_two_sizes():
+    stated = PROTOCOL.replace("value = [3]", "value = [6, 9]")
+    return load_protocol(stated)
+
+
+def remarks(by_stratum, protocol):
+    entries = [Entry(stratum, arm) for stratum, arms in by_stratum.items() for arm in arms]
+    return dry_run_of(entries, protocol, number=2, digest="").remarks
+
+
+def test_a_list_of_one_block_size_of_several_is_remarked_on():
+    told = "all blocks are of {}, though the protocol has 6 and 9: where they end could be guessed."
+
+    assert remarks({"H": SIX * 4, "I": SIX * 2}, of_two_sizes()) == (told.format(6).capitalize(),)
+    assert remarks({"H": SIX * 4, "I": NINE * 2 + "L"}, of_two_sizes()) == (
+        "In stratum H " + told.format(6),
+        "In stratum I " + told.format(9),
+    )
+    assert remarks({"H": SIX * 4, "I": SIX + NINE}, of_two_sizes()) == (
+        "In stratum H " + told.format(6),
+    )
+
+
+def test_a_list_that_can_be_cut_otherwise_too_is_remarked_on_with_less_certainty():
+    (remark,) = remarks({"H": ("LPLLLP" * 2 + "LLP" * 2)}, of_two_sizes())
+
+    assert remark.startswith("All blocks may be of 6, ")
+
+
+@pytest.mark.parametrize(
+    ("arms", "protocol"),
+    [
+        pytest.param(NINE + SIX * 4, of_two_sizes(), id="both sizes"),
+        pytest.param(SIX, of_two_sizes(), id="one block"),
+        pytest.param("LLP" * 12, CLLM1, id="a protocol of one size"),
+    ],
+)
+def test_there_is_no_remark_on_blocks_as_the_protocol_has_them(arms, protocol):
+    assert remarks({"H": arms}, protocol) == ()
 
 
 def test_the_check_of_a_file_tells_the_most_places_a_list_may_have(tmp_path, capsys):

@@ -6,12 +6,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import BLOCK, Study
+from tests.factories import BLOCK, NOW, PROTOCOL, Study
 from tests.interface import caller_for
 from tests.marks import on_postgres
 from tests.postgres import contents, differing
 from trials.models import RandomisationList, SealedAccess
 from trials.permissions import Role
+from trials.services.lists import load_list
 
 
 pytestmark = on_postgres
@@ -77,6 +78,21 @@ def test_two_statisticians_take_a_list_from_draft_to_live(study):
     assert [answer.status_code for answer in alone] == [302, 200]
     assert "a second person has to" in alone[1].content.decode()
     assert (done.status_code, draft.state) == (302, "live")
+
+
+def test_the_dry_run_says_in_words_that_a_loaded_list_has_one_size_of_block():
+    study = Study(kits=0, text=PROTOCOL.replace("value = [3]", "value = [6, 9]"))
+    draft = load_list(
+        trial_id=study.trial.pk, made_for="CLLM1", reason="from the CRO", by=study.statistician,
+        entries=[(stratum, arm) for stratum in "HI" for arm in "LLLLPP" * 3], at=NOW,
+    )  # fmt: skip
+    said = "All blocks are of 6, though the protocol has 6 and 9: where they end could be guessed."
+
+    page = browser(study.statistician).post(dry_run_of(draft)).content.decode()
+    answer = caller_for(study.statistician).get(f"/randomisation-lists/{draft.pk}/dry-run")
+
+    assert said in page
+    assert answer.json()["remarks"] == [said]
 
 
 def test_each_dry_run_page_is_a_look_and_following_a_link_to_it_is_none(study):

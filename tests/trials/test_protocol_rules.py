@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
+from trials.rules.protocol import (
+    Protocol,
+    ProtocolInvalid,
+    digest,
+    load_protocol,
+    read_protocol,
+)
 from trials.rules.toml_lines import key_lines, nearest_line
 
 
@@ -501,6 +507,36 @@ def test_a_dose_cannot_go_one_level_lower_where_the_ladder_has_none():
 
     assert ("dosing.modifications[0]", "ladder_without_way_down") in rules
     assert ("dosing.modifications[3]", "ladder_without_way_down") not in rules
+
+
+# --- What was stored --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "stricter",
+    [
+        ("control = true", "control = false"),
+        ("value = [3]", "value = [4]"),
+        ("offset_days = 0\nwindow_before_days = 0\nwindow_after_days = 7",
+         "offset_days = 0\nwindow_before_days = 0\nwindow_after_days = 28"),
+    ],
+    ids=["arms", "blocks", "visits"],
+)  # fmt: skip
+def test_a_stored_text_is_read_though_the_rules_of_today_refuse_it(stricter):
+    text = changed(stricter)
+
+    assert read_protocol(text).version == "1.0"
+    assert problems_of(text)
+
+
+def test_a_stored_text_without_the_shape_of_a_protocol_is_not_read():
+    misshapen = changed(("cycle_days = {", "cycle_day = {"))
+
+    with pytest.raises(ProtocolInvalid) as refusal:
+        read_protocol(misshapen)
+
+    assert [each.rule for each in refusal.value.problems] == ["missing", "extra_forbidden"]
+    assert read_protocol(TEXT) == load_protocol(TEXT)
 
 
 # --- Visits -----------------------------------------------------------------------------------

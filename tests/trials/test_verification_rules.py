@@ -28,6 +28,7 @@ from trials.rules.verification import (
     Facts,
     HeldList,
     HeldSlot,
+    KeptVersion,
     PublishedList,
     verify,
 )
@@ -53,9 +54,13 @@ class Randomised:
     published: tuple[PublishedList, ...]
     allocated: tuple[Allocated, ...]
     gone: tuple[str, ...] = ()
+    versions: tuple[KeptVersion, ...] = (
+        KeptVersion("1.0", "text", "text", ("text",)),
+        KeptVersion("1.1", "other text", "other text", ("other text",)),
+    )
 
     def findings(self):
-        found = verify(self.held, self.published, self.allocated, self.gone)
+        found = verify(self.held, self.published, self.allocated, self.gone, self.versions)
         return [f"{each.code}: {each.detail}" for each in found]
 
 
@@ -213,6 +218,12 @@ def in_allocation(number, **changed) -> Alter:
     return altered
 
 
+def in_version(**changed) -> Alter:
+    return lambda trial: replace(
+        trial, versions=(trial.versions[0], replace(trial.versions[1], **changed))
+    )
+
+
 def in_facts(number, **changed) -> Alter:
     return lambda trial: in_allocation(
         number, facts=replace(trial.allocated[number - 1].facts, **changed)
@@ -271,6 +282,10 @@ def replaced(trial):
     return replace(trial, held=(first, replace(changed, digest=digest_of(changed.contents))))
 
 
+UNANNOUNCED = (
+    "protocol_not_announced: Protocol version 1.1: the event that told of it does not name its"
+    " digest, once."
+)
 NOTHING_HELD = "slot_differs: List 2, slot 2 is taken and holds no levels or no draw."
 OTHER_LEVELS = "other_levels: Allocation R8 was minimised by other levels."
 OTHER_ARM = {"L": "P", "P": "L"}
@@ -587,6 +602,22 @@ BLOCK_CASES = {
         ),
         ["other_subject: Allocation R1 belongs to another subject than its event told.",
          "other_subject: Allocation R2 belongs to another subject than its event told."],
+    ),
+    "the text of a protocol version": (
+        in_version(computed="text"),
+        ["protocol_changed: Protocol version 1.1 has another digest than its text gives."],
+    ),
+    "the text of a protocol version, with its digest": (
+        in_version(computed="text", digest="text"),
+        [UNANNOUNCED],
+    ),
+    "a protocol version told of twice": (
+        in_version(announced=("other text", "other text")),
+        [UNANNOUNCED],
+    ),
+    "a protocol version that cannot be read": (
+        in_version(readable=False),
+        ["protocol_unreadable: Protocol version 1.1: its stored text cannot be read."],
     ),
     "an allocation deleted": (
         without_allocation(2, gone=("R2",)),

@@ -193,7 +193,8 @@ class ListDryRun(APIView):
     def get(self, request: Request, list_id: UUID) -> Response:
         """Return order, counts, ratio, blocks, strata, and the places beside the planned accrual.
 
-        Each look is in the access log.
+        ``room`` and ``remarks`` say in words what the approvers should know. Each look is in the
+        access log.
         """
         report = dry_run(list_id=list_id, by=acting_user(request))
         return Response(as_json(report), headers={"Cache-Control": "private, no-store"})
@@ -216,6 +217,7 @@ def as_json(report: DryRun) -> dict[str, Any]:
         "places_before": report.places_before,
         "planned_accrual": report.planned,
         "room": report.room,
+        "remarks": list(report.remarks),
         "counts": report.counts,
         "strata": [_stratum(run) for run in report.strata],
         "draws": list(report.draws),

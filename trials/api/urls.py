@@ -3,7 +3,7 @@ from django.urls import path
 from trials.api import accounts, people, reviews, sites
 from trials.api.clients import ClientEnds, ClientRenewals, Clients
 from trials.api.deliveries import Deliveries, DeliveryReplays
-from trials.api.looks import Looks, RefusedLooks
+from trials.api.looks import RefusedLooks
 from trials.api.protocol_checks import ProtocolChecks
 from trials.api.randomisation import (
     GeneratedLists,
@@ -56,7 +56,6 @@ urlpatterns = [
         DeliveryReplays.as_view(),
         name="delivery-replays",
     ),
-    path("looks", Looks.as_view(), name="looks"),
     path("refused-looks", RefusedLooks.as_view(), name="refused-looks"),
     path("randomisation-lists", RandomisationLists.as_view(), name="randomisation-lists"),
     path("generated-randomisation-lists", GeneratedLists.as_view(), name="generated-lists"),

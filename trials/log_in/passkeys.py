@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.core import context
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.internal import auth
@@ -9,6 +10,9 @@ from django.core.exceptions import ValidationError
 from fido2.webauthn import AuthenticationResponse, UserVerificationRequirement
 
 from trials.models import User
+
+
+ASKED = "vigil_passkey_asked"
 
 
 def has_passkey(user: User) -> bool:
@@ -20,7 +24,8 @@ def challenge(user: User) -> dict[str, Any] | None:
     """Return what a browser is to have signed by a passkey of the user; nothing without one.
 
     The passkey asks its owner for a finger, a face or a PIN, so that it counts for both factors.
-    The session keeps what was asked, until it is answered or something else is asked.
+    The session keeps what was asked, until it is answered or something else is asked, apart from
+    what the library asks for its own pages: that may do without finger, face and PIN.
     """
     if not has_passkey(user):
         return None
@@ -28,18 +33,34 @@ def challenge(user: User) -> dict[str, Any] | None:
         credentials=auth.get_credentials(user),
         user_verification=UserVerificationRequirement.REQUIRED,
     )
-    auth.set_state(state)
+    context.request.session[ASKED] = state
     return dict(options)
 
 
 def signed(user: User, credential: Any) -> bool:
-    """Return whether this answers the session's challenge by a passkey of the user. Once."""
+    """Return whether this answers the session's challenge by a passkey of the user. Once.
+
+    The challenge is taken out of the stored session first: of two requests that bring one answer,
+    and wait for one another as ``log_ins.confirmation`` lets them, the second finds none.
+    """
+    state = _taken()
     try:
         read(AuthenticationResponse, credential)
-        auth.complete_authentication(user, credential)
-    except ValidationError:
+        if state is not None:
+            auth.get_server().authenticate_complete(state, auth.get_credentials(user), credential)
+    except (ValidationError, ValueError):
         return False
-    return True
+    return state is not None
+
+
+def _taken() -> dict[str, Any] | None:
+    session = context.request.session
+    session.pop(ASKED, None)
+    stored = type(session)(session.session_key)
+    state: dict[str, Any] | None = stored.pop(ASKED, None)
+    if state is not None:
+        stored.save()
+    return state
 
 
 def read(kind: Any, credential: Any) -> Any:

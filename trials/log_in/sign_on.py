@@ -6,6 +6,7 @@ Source: OpenID Connect Core 1.0, 3.1.2.1 (nonce) and 3.1.3.7 (ID token); Discove
 """
 
 import secrets
+import time
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -41,7 +42,8 @@ NOT_BOUND = "No account here is bound to the one you used."
 NOT_BELIEVED = "The provider's answer was not accepted. Begin again here."
 NOT_REACHED = "The provider is not there at present, or not as it was set up."
 CANCELLED = "You stopped it there."
-CLAIMS = ("iss", "sub", "aud", "exp", "iat", "nonce")
+CLAIMS = ("iss", "sub", "aud", "exp", "iat", "nonce", "auth_time")
+MAX_AGE = timedelta(minutes=5)  # since the provider asked the person, not since it knew the browser
 
 
 class Exchange(OpenIDConnectOAuth2Adapter):
@@ -93,9 +95,22 @@ class Exchange(OpenIDConnectOAuth2Adapter):
             raise OAuth2Error("The ID token is not one to believe.") from error
         if claims.get("azp", client_id) != client_id:
             raise OAuth2Error("The ID token was issued to another client.")
+        if not _just_now(claims["auth_time"]):
+            raise OAuth2Error("The provider asked the person too long ago, or never.")
         if not 0 < len(claims["sub"]) <= LONGEST_SUBJECT:
             raise OAuth2Error("The ID token's subject cannot be one.")
         return claims
+
+
+def _just_now(asked: Any) -> bool:
+    """Return whether the provider asked the person, by its own word, within ``MAX_AGE``.
+
+    Source: OpenID Connect Core 1.0, 3.1.2.1 (max_age) and 2 (auth_time).
+    """
+    if not isinstance(asked, int | float) or isinstance(asked, bool):
+        return False
+    ago = time.time() - asked
+    return -CLOCKS.total_seconds() <= ago <= (MAX_AGE + CLOCKS).total_seconds()
 
 
 class Provider(OpenIDConnectProvider):
@@ -106,10 +121,15 @@ class Provider(OpenIDConnectProvider):
         return {"process": AuthProcess.LOGIN, "next_url": get_next_redirect_url(request)}
 
     def redirect(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
-        """Send the browser to the provider, with a word that the answer has to bring back."""
+        """Send the browser to the provider, with a word that the answer has to bring back.
+
+        Somebody else at the same screen must not come in because the provider still knows the
+        browser: it is to ask the person, unless it did a moment ago.
+        """
         nonce = secrets.token_urlsafe(32)
+        params = {"nonce": nonce, "max_age": str(int(MAX_AGE.total_seconds()))}
         found: HttpResponse = super().redirect(
-            request, *args, auth_params={"nonce": nonce}, nonce=nonce, **options
+            request, *args, auth_params=params, nonce=nonce, **options
         )
         return found
 

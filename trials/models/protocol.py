@@ -9,7 +9,7 @@ from django.db.models import Q
 from events.history import tracked
 from trials.models.people import User, trial_ids
 from trials.permissions import Permission
-from trials.rules.protocol import Protocol, load_protocol
+from trials.rules.protocol import Protocol, read_protocol
 
 
 class TrialQuerySet(models.QuerySet["Trial"]):
@@ -67,6 +67,9 @@ class Trial(models.Model):
 class ProtocolVersion(models.Model):
     """A protocol file as it was submitted: the text, its digest, and when it was first activated.
 
+    The text was judged before it was stored, and is only read from then on: see
+    ``read_protocol``. Verifying the randomisation compares it with its digest.
+
     It is in force site by site: see ``SiteVersion``. A trial's first version is activated with it.
     """
 
@@ -95,4 +98,4 @@ class ProtocolVersion(models.Model):
 
 @lru_cache(maxsize=32)
 def _parsed(text: str) -> Protocol:
-    return load_protocol(text)
+    return read_protocol(text)

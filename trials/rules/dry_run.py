@@ -1,7 +1,7 @@
 """What a draft list would do if it went live, for the two people who must approve it."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from events.outcomes import Reason
@@ -14,6 +14,7 @@ from trials.rules.randomisation import (
     design_of,
     guess_rate,
     list_problems,
+    sizes_alone,
     structure,
 )
 
@@ -53,6 +54,11 @@ class DryRun:
     @property
     def places(self) -> int:
         return sum(self.counts.values()) + len(self.draws)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Say what fits the protocol and still asks for a second look."""
+        return tuple(_one_size(self.strata, self.design))
 
     @property
     def room(self) -> str:
@@ -128,6 +134,30 @@ def _why(strata: Sequence[StratumRun], planned: int) -> str:
     if not short:
         return f"{said} Each could take the whole trial."
     return f"{said} Not for the whole trial: {', '.join(short)}, which could need an extension."
+
+
+def _one_size(strata: Sequence[StratumRun], design: Design) -> Iterator[str]:
+    """Say where a list has blocks of one size throughout, of several that the protocol has."""
+    if len(design.blocks) < 2:
+        return
+    found: dict[int, list[Structure]] = defaultdict(list)
+    for run in strata:
+        found[min(sizes_alone(run.arms, design), default=0)].append(run.holds)
+    sizes = " and ".join(str(block.size) for block in design.blocks)
+    for size, held in found.items():
+        if size:
+            yield (
+                f"{_all_blocks(held, everywhere=len(found) == 1)} of {size}, though the protocol"
+                f" has {sizes}: where they end could be guessed."
+            )
+
+
+def _all_blocks(held: Sequence[Structure], *, everywhere: bool) -> str:
+    """Say of which blocks, and how surely: some lists can be cut in more than one way."""
+    sure = all(one.whole_blocks and len(set(one.whole_blocks)) == 1 for one in held)
+    codes = " and ".join(one.stratum for one in held)
+    where = "All blocks" if everywhere else f"In stratum {codes} all blocks"
+    return f"{where} {'are' if sure else 'may be'}"
 
 
 def _run(label: str, holds: Structure, entries: Sequence[Entry]) -> StratumRun:

@@ -101,11 +101,26 @@ class Allocated:
     told_subjects: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class KeptVersion:
+    """A protocol version as it is stored.
+
+    ``computed`` is the digest of its text, ``announced`` are those that its events published.
+    """
+
+    version: str
+    digest: str
+    computed: str
+    announced: tuple[str, ...]
+    readable: bool = True
+
+
 def verify(
     held: Sequence[HeldList],
     published: Sequence[PublishedList],
     allocated: Sequence[Allocated],
     gone: Sequence[str] = (),
+    versions: Sequence[KeptVersion] = (),
 ) -> tuple[Reason, ...]:
     """Return everything that is not as it must be; empty means the randomisation is verified.
 
@@ -116,6 +131,7 @@ def verify(
     known = {each.list_id: each for each in published}
     return tuple(
         chain(
+            *(_version_findings(each) for each in versions),
             _missing(held, known),
             *(_list_findings(each, known.get(each.contents.list_id)) for each in held),
             _again_minimised(held),
@@ -124,6 +140,17 @@ def verify(
             _gone(gone),
         )
     )
+
+
+def _version_findings(each: KeptVersion) -> Iterator[Reason]:
+    name = f"Protocol version {each.version}"
+    if not each.readable:
+        yield Reason("protocol_unreadable", f"{name}: its stored text cannot be read.")
+    if each.computed != each.digest:
+        yield Reason("protocol_changed", f"{name} has another digest than its text gives.")
+    if each.announced != (each.digest,):
+        text = f"{name}: the event that told of it does not name its digest, once."
+        yield Reason("protocol_not_announced", text)
 
 
 def _missing(held: Sequence[HeldList], known: Mapping[str, PublishedList]) -> Iterator[Reason]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Min
 
+from events.models import OutboxEvent
 from events.outbox import publish
 from events.outcomes import Reason
 from events.reading import reading_as_system
@@ -123,7 +124,8 @@ def withdraw_unblinding_request(
 def open_trial_look(*, request_id: UUID, proof: Proof, by: User, at: datetime) -> UUID:
     """Return an access for one download of the list of arms; the trial is unblinded from then.
 
-    Publishes ``BlindOpened`` and, the first time, ``TrialUnblinded``. Raises
+    Publishes ``BlindOpened`` and, the first time that all of it is kept, ``TrialUnblinded``: a
+    look outlives an act that broke off after it, and must not keep the event back. Raises
     ``UnblindingRefused`` without a second person's agreement.
     Refused attempts are kept.
     """
@@ -143,7 +145,8 @@ def open_trial_look(*, request_id: UUID, proof: Proof, by: User, at: datetime) -
             trial=trial, by=by, purpose=request.purpose, detail=request.reason,
             request_id=request.pk,
         )  # fmt: skip
-    if not used:
+    told = OutboxEvent.objects.filter(type=TrialUnblinded.type, stream=trial.code)
+    if not told.filter(payload__request_id=str(request.pk)).exists():
         publish(TrialUnblinded(stream=trial.code, access_id=access, request_id=request.pk), at=at)
     return access
 

@@ -1,9 +1,18 @@
-"""The protocol as data: read with ``load_protocol``, passed to the rules section by section."""
+"""The protocol as data: passed to the rules section by section.
+
+A new file is judged by ``load_protocol``; one that was stored is read by ``read_protocol``.
+"""
 
 from trials.rules.protocol.eligibility import Criterion, Eligibility, Exclusion, Test, Timing
 from trials.rules.protocol.factors import Factor, Level, Stratum
 from trials.rules.protocol.factors import code_of as stratum_code_of
-from trials.rules.protocol.loading import Problem, ProtocolInvalid, digest, load_protocol
+from trials.rules.protocol.loading import (
+    Problem,
+    ProtocolInvalid,
+    digest,
+    load_protocol,
+    read_protocol,
+)
 from trials.rules.protocol.screening import Screening, Value, Variable
 from trials.rules.protocol.sections import (
     Analysis,
@@ -69,5 +78,6 @@ __all__ = [
     "VisitSpec",
     "digest",
     "load_protocol",
+    "read_protocol",
     "stratum_code_of",
 ]

@@ -58,6 +58,28 @@ def load_protocol(text: str) -> Protocol:
     Raises ``ProtocolInvalid`` with every problem of shape, bounds, unit and consistency, or
     with the one place where the text stops being TOML.
     """
+    sections, found = _shaped(text)
+    return _made(sections, [*found, *findings(sections)], text)
+
+
+def read_protocol(text: str) -> Protocol:
+    """Return the protocol of a text that was judged before, when it was stored.
+
+    Its consistency is not judged again: a rule that became stricter since must not stop a trial
+    that runs. Raises ``ProtocolInvalid`` if the text has not the shape of a protocol file.
+    """
+    sections, found = _shaped(text)
+    return _made(sections, found, text)
+
+
+def _made(sections: Mapping[str, Any], found: list[Finding], text: str) -> Protocol:
+    if found:
+        raise ProtocolInvalid(_located(found, text))
+    return Protocol(**sections)
+
+
+def _shaped(text: str) -> tuple[dict[str, Any], list[Finding]]:
+    """Return the sections that are sound by themselves, and what is wrong with the others."""
     data = _parsed(text)
     sections: dict[str, Any] = {}
     found = [
@@ -67,10 +89,7 @@ def load_protocol(text: str) -> Protocol:
     ]
     for name in Protocol.model_fields:
         found.extend(_read_section(name, data, sections))
-    found.extend(findings(sections))
-    if found:
-        raise ProtocolInvalid(_located(found, text))
-    return Protocol(**sections)
+    return sections, found
 
 
 def _parsed(text: str) -> dict[str, Any]:

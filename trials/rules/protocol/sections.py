@@ -315,7 +315,7 @@ class Blind(Part):
 
 
 class Protocol(Part):
-    """One version of one trial's protocol. Made by ``load_protocol``, which checks all of it."""
+    """One version of one trial's protocol. Made by ``load_protocol`` or ``read_protocol``."""
 
     version: Version
     trial: Trial

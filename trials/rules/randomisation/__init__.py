@@ -10,7 +10,13 @@ from trials.rules.randomisation.design import (
     design_of,
 )
 from trials.rules.randomisation.generation import DRAW_BITS, GENERATOR, Entry, generate
-from trials.rules.randomisation.lists import Structure, list_problems, longest, structure
+from trials.rules.randomisation.lists import (
+    Structure,
+    list_problems,
+    longest,
+    sizes_alone,
+    structure,
+)
 from trials.rules.randomisation.minimisation import Minimised, counted, minimised_arm
 from trials.rules.randomisation.predictability import GuessRate, Rate, guess_rate
 
@@ -36,5 +42,6 @@ __all__ = [
     "list_problems",
     "longest",
     "minimised_arm",
+    "sizes_alone",
     "structure",
 ]

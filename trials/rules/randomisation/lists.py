@@ -2,12 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 from events.outcomes import Reason
 from trials.rules.protocol import Protocol
-from trials.rules.randomisation.design import Design, design_of
+from trials.rules.randomisation.design import BlockSize, Design, design_of
 from trials.rules.randomisation.generation import DRAW_BITS, Entry
 
 
@@ -75,6 +75,20 @@ def structure(
     return tuple(
         _structure(stratum, by_stratum.get(stratum, []), design) for stratum in design.strata
     )
+
+
+def sizes_alone(arms: Sequence[str], design: Design) -> tuple[int, ...]:
+    """Return the sizes, from the smallest, of which alone two or more blocks make up the list.
+
+    The last block may be open.
+    """
+    return tuple(block.size for block in design.blocks if _is_row_of(block, arms, design))
+
+
+def _is_row_of(block: BlockSize, arms: Sequence[str], design: Design) -> bool:
+    alone = replace(design, blocks=(block,))
+    last = max(_cuts(arms, alone))
+    return last >= 2 * block.size and _opens_a_block(arms[last:], alone)
 
 
 def _by_stratum(entries: Sequence[Entry]) -> dict[str, list[str]]:

@@ -100,7 +100,8 @@ def _imbalances(
 
 
 def _spread(measure: Imbalance, row: Sequence[int], candidate: int) -> int:
-    x = [number + (arm == candidate) for arm, number in enumerate(row)]
+    x = list(row)
+    x[candidate] += 1
     if measure == "range":
         return max(x) - min(x)
     return len(x) * sum(number * number for number in x) - sum(x) ** 2
