@@ -1,11 +1,11 @@
 """When the arm of one subject may be shown, and what follows for its treatment."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from events.outcomes import Reason
-from trials.rules.protocol import Blind
+from trials.rules.protocol import Arm, Blind
 
 
 ENDS_TREATMENT = frozenset({"emergency", "contingency"})
@@ -27,16 +27,22 @@ def emergency_reasons(*, randomised: bool, reason: str) -> tuple[Reason, ...]:
     return tuple(reasons)
 
 
-def masked(text: str, names: Iterable[str]) -> str:
-    """Return a text with the names of arms covered: blinded people will read it.
+def masked(text: str, arms: Sequence[Arm]) -> str:
+    """Return a text with every name of an arm covered: blinded people will read it.
 
-    Whoever breaks a blind in an emergency is not refused for a word. Codes of one letter stay:
-    they are in other words too, and tell nothing to somebody who does not know them.
+    Whoever breaks a blind in an emergency is not refused for a word. A label is found within a
+    word too. A code is a word of its own, and one of a single letter stays: it is in other texts
+    too, and tells nothing to somebody who does not know it.
     """
-    for name in sorted((name for name in names if len(name) > 1), key=len, reverse=True):
-        whole_word = rf"(?<!\w){re.escape(name)}(?!\w)"
-        text = re.sub(whole_word, "[treatment]", text, flags=re.IGNORECASE)
-    return text
+    labels = [rf"\w*{re.escape(arm.label)}\w*" for arm in arms]
+    codes = [rf"(?<!\w){re.escape(arm.code)}(?!\w)" for arm in arms if len(arm.code) > 1]
+    longest_first = sorted(labels + codes, key=len, reverse=True)
+    return re.sub("|".join(longest_first), "[treatment]", text, flags=re.IGNORECASE)
+
+
+def names_an_arm(text: str, arms: Sequence[Arm]) -> bool:
+    """Return whether there is anything in a text that ``masked`` would cover."""
+    return masked(text, arms) != text
 
 
 def susar_reasons(*, serious: bool, related: bool, expectedness: str) -> tuple[Reason, ...]:

@@ -24,22 +24,22 @@ def subject_for(
     at: datetime,
     on: date | None = None,
     reason: str = "",
+    locked: bool = True,
 ) -> Subject:
     """Return the subject under lock, after asking whether ``by`` may do this at its site.
 
-    Two services on one subject run one after the other. ``subject.version`` and
+    Two services on one subject run one after the other, but for one that asks for no lock: it
+    waits for nobody. ``subject.version`` and
     ``subject.protocol`` are those the act is done under: see ``version_day``; ``on`` is the day
     (or the instant) the act carries.
 
     Raises ``Subject.DoesNotExist`` for one the user cannot see, ``PermissionDenied`` for one they
     may only read, ``NoVersionInForce`` before the site's first protocol version.
     """
-    subject = (
-        Subject.objects.visible_to(by)
-        .select_for_update(of=("self",), no_key=True)
-        .select_related("site", "trial", "allocation")
-        .get(pk=subject_id)
-    )
+    subjects = Subject.objects.visible_to(by).select_related("site", "trial", "allocation")
+    if locked:
+        subjects = subjects.select_for_update(of=("self",), no_key=True)
+    subject = subjects.get(pk=subject_id)
     subject.site.trial = subject.trial
     authorise(by, permission, site=subject.site, reason=reason)
     subject.version = subject.site.version_on(version_day(subject.site, at, on))

@@ -13,7 +13,13 @@ from events.outbox import publish
 from events.outcomes import Reason
 from patients.events import SubjectUnblinded, UnblindingAssessed
 from patients.models import AdverseEvent, Subject, Unblinding, UnblindingAssessment
-from patients.rules.unblinding import emergency_reasons, masked, review_due, susar_reasons
+from patients.rules.unblinding import (
+    emergency_reasons,
+    masked,
+    names_an_arm,
+    review_due,
+    susar_reasons,
+)
 from patients.services.recording import refuse_if, store, subject_for
 from trials.errors import UnblindingRefused
 from trials.models import RoleAssignment, Trial, UnblindingRequest, User
@@ -44,7 +50,8 @@ def break_blind(
 
     The access is committed here and nothing is shown yet: ``shown_arm`` shows it, once. Nobody's
     leave is asked for, no number of earlier looks stands in the way, and no other part of the
-    system than the database is needed.
+    system than the database is needed. Whoever else is recording about the subject is not waited
+    for: nothing that is recorded changes what the arm is.
 
     What the reason says of the treatment is covered before it is kept: blinded people read it.
 
@@ -54,7 +61,9 @@ def break_blind(
     """
     reason = _covered(subject_id, reason, by)
     with noting_refusals(by=by, purpose=EMERGENCY, subject_id=subject_id):
-        subject = subject_for(by, subject_id, Permission.EMERGENCY_UNBLIND, at=at, reason=reason)
+        subject = subject_for(
+            by, subject_id, Permission.EMERGENCY_UNBLIND, at=at, reason=reason, locked=False
+        )
         require_proof(by, proof)
         randomised = subject.allocation_id is not None
         if reasons := emergency_reasons(randomised=randomised, reason=reason):
@@ -268,14 +277,12 @@ def _covered(subject_id: UUID, reason: str, by: User) -> str:
     subject = Subject.objects.visible_to(by).filter(pk=subject_id).first()
     if subject is None:
         return reason
-    arms = subject.trial.protocol.arms
-    return masked(reason, [name for arm in arms for name in (arm.label, arm.code)])
+    return masked(reason, subject.trial.protocol.arms)
 
 
 def _text_reasons(subject: Subject, text: str) -> list[Reason]:
     """Return a reason when a text that blinded people will read has the name of an arm in it."""
-    names = [arm.label for arm in subject.protocol.arms]
-    if any(name.lower() in text.lower() for name in names):
+    if names_an_arm(text, subject.protocol.arms):
         return [Reason("names_an_arm", "Do not write which treatment it is: others read this.")]
     return []
 

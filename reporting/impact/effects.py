@@ -15,11 +15,12 @@ from trials.rules.protocol.amendment import judges_otherwise
 def effects(subject: Standing, amendment: Amendment) -> tuple[Affected, ...]:
     """Return everything an amendment means for a subject from the day it is in force.
 
-    Who died, withdrew or was found not eligible is not affected. Before randomisation consent,
-    eligibility and a pregnancy-prevention programme that has begun count; on treatment the gate,
-    the dose, the programme and the visits; after it the visits, and what the programme asks for
-    after the last dose. How events and response are judged counts for all. Which key of the
-    protocol file comes to which effect, and which to none, stands in ``reporting.impact.reach``.
+    Who died, withdrew or was found not eligible is not affected. Before randomisation eligibility
+    and a pregnancy-prevention programme that has begun count; on treatment the gate, the dose, the
+    programme and the visits; after it the visits, and what the programme asks for after the last
+    dose. A form to sign again, and how events and response are judged, count for all. Which key of
+    the protocol file comes to which effect, and which to none, stands in
+    ``reporting.impact.reach``.
 
     Limits are compared with the newest recorded value, however old: it is not told whether
     it is still in the window of a supply. A value that passes both versions, or neither, changes
@@ -42,11 +43,16 @@ def _effects(subject: Standing, amendment: Amendment) -> Iterator[Affected]:
 
 def _consent(subject: Standing, amendment: Amendment) -> Iterator[Affected]:
     was, due = (form_due(subject.signed, p.consent) for p in (amendment.before, amendment.after))
-    if not due or due == was or subject.treatment_ended_on is not None:
+    if not due or due == was:
         return
     signed = f"signed form {subject.signed[-1]}" if subject.signed else "has signed no form"
-    before = "more drug" if subject.randomised_on else "randomisation"
-    yield Affected(Effect.RECONSENT_DUE, f"{signed}; form {due} is to be signed before {before}")
+    yield Affected(Effect.RECONSENT_DUE, f"{signed}; form {due} is to be signed {_when(subject)}")
+
+
+def _when(subject: Standing) -> str:
+    if subject.treatment_ended_on is not None:
+        return "at the next visit, and holds nothing up"
+    return "before more drug" if subject.treated else "before randomisation"
 
 
 def _screening(subject: Standing, amendment: Amendment) -> Iterator[Affected]:

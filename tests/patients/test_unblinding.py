@@ -627,6 +627,22 @@ def test_a_reason_that_names_the_treatment_is_covered_and_refused_nothing(study)
     assert not [row for row in history if "enalidomide" in row or "QX" in row]
 
 
+def test_nobody_who_is_recording_about_the_subject_is_waited_for(study):
+    subject, by = study.randomised(), study.people[Role.INVESTIGATOR]
+    proof = proof_of(by, subject)
+
+    with transaction.atomic(using="owner"):
+        ask("SELECT 1 FROM patients_subject WHERE id = %s FOR NO KEY UPDATE", subject.pk)
+        with transaction.atomic():
+            ask("SET LOCAL lock_timeout = '1s'", login="default")
+            unblinding = break_blind(
+                subject_id=subject.pk, would_change_treatment=True, reason="Fever", proof=proof,
+                by=by, at=NOW,
+            )  # fmt: skip
+
+    assert shown_arm(unblinding.pk, by=by).code in ARMS
+
+
 def unblind_trial(study):
     request = ask_for_trial(study, early="Stopped")
     agree(study, request, by=study.people[Role.MEDICAL_MONITOR])

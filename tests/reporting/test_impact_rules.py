@@ -85,7 +85,7 @@ def details(subject, *replacements, before=()):
         (SCREENED, (), []),
         (SCREENED, RECONSENT, [Effect.RECONSENT_DUE]),
         (TREATED, RECONSENT, [Effect.RECONSENT_DUE]),
-        (ENDED, RECONSENT, []),
+        (ENDED, RECONSENT, [Effect.RECONSENT_DUE]),
         (replace(TREATED, signed=("1.0", "2.0")), RECONSENT, []),
         (replace(TREATED, signed=()), RECONSENT, [Effect.RECONSENT_DUE]),
         (SCREENED, (EXCLUSION,), [Effect.JUDGE_ANEW]),
@@ -123,6 +123,12 @@ def test_who_is_out_of_the_trial_is_not_affected(subject):
 def test_the_words_say_what_is_to_be_done():
     assert details(SCREENED, *RECONSENT) == [
         "signed form 1.0; form 2.0 is to be signed before randomisation"
+    ]
+    assert details(TREATED, *RECONSENT) == [
+        "signed form 1.0; form 2.0 is to be signed before more drug"
+    ]
+    assert details(ENDED, *RECONSENT) == [
+        "signed form 1.0; form 2.0 is to be signed at the next visit, and holds nothing up"
     ]
     assert details(TREATED, *NO_FIVE) == ["takes 5 mg, no longer a level; the next lower is 2.5 mg"]
     assert details(TREATED, *LESS) == ["cycle 2 is planned with 5 mg instead of 10 mg"]

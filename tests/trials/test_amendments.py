@@ -98,6 +98,26 @@ def test_a_rule_stricter_than_the_stored_text_refuses_the_next_file_and_stops_no
     assert submit(study, amended_text()).protocol.visits != study.trial.protocol.visits
 
 
+def test_a_rule_stricter_than_a_version_that_waits_refuses_its_first_activation_alone():
+    study = Study(kits=0)
+    waiting = approved(study, submitted(study), study.site)
+    crossing = amended_text(CROSSING)
+    with as_system():
+        ProtocolVersion.objects.filter(pk=waiting.pk).update(text=crossing, digest=digest(crossing))
+    waiting.refresh_from_db()
+
+    with pytest.raises(AmendmentRefused) as refusal:
+        activated(study, waiting, study.site, in_force_from=TOMORROW)
+    assert codes(refusal) == ["visit_windows_overlap"]
+    assert not SiteVersion.objects.filter(protocol_version=waiting).exists()
+
+    with as_system():
+        ProtocolVersion.objects.filter(pk=waiting.pk).update(activated_at=NOW)
+    waiting.refresh_from_db()
+    activated(study, waiting, study.site, in_force_from=TOMORROW)
+    assert SiteVersion.objects.filter(protocol_version=waiting).exists()
+
+
 def test_only_the_sponsors_administrator_submits():
     study = Study(kits=0)
 

@@ -83,19 +83,19 @@ UNEXPLAINED = [("predictability_reason", "predictability_reason_missing")]
         pytest.param(blocks("[6]"), True, id="one fixed size"),
         pytest.param(blocks("[3, 6]"), True, id="the smallest size among several"),
         pytest.param(blocks("[6, 9]"), False, id="several larger sizes"),
-        pytest.param(weighted("[6, 9]", "[4, 1]"), False, id="one block in five differs"),
-        pytest.param(weighted("[6, 9]", "[1, 4]"), False, id="the same of the larger size"),
-        pytest.param(weighted("[6, 9]", "[401, 100]"), True, id="less than one in five"),
-        pytest.param(weighted("[6, 9]", "[100, 401]"), True, id="less, of the smaller size"),
+        pytest.param(weighted("[6, 9]", "[7, 3]"), False, id="three blocks in ten differ"),
+        pytest.param(weighted("[6, 9]", "[3, 7]"), False, id="the same of the larger size"),
+        pytest.param(weighted("[6, 9]", "[701, 300]"), True, id="less than three in ten"),
+        pytest.param(weighted("[6, 9]", "[300, 701]"), True, id="less, of the smaller size"),
         pytest.param(weighted("[6, 9]", "[100000, 1]"), True, id="practically one size"),
-        pytest.param(weighted("[6, 9, 12]", "[8, 1, 1]"), False, id="two other sizes together"),
-        pytest.param(weighted("[6, 9, 12]", "[9, 1, 1]"), True, id="two that come too seldom"),
+        pytest.param(weighted("[6, 9, 12]", "[14, 3, 3]"), False, id="two other sizes together"),
+        pytest.param(weighted("[6, 9, 12]", "[15, 3, 3]"), True, id="two that come too seldom"),
         pytest.param(long("[6, 9]", 6), True, id="a list that is one block"),
         pytest.param(long("[6, 9]", 7), False, id="a list that may be two"),
         pytest.param(minimisation(probability="1"), True, id="minimisation, nothing random"),
         pytest.param(minimisation(probability="0.9999"), True, id="minimisation, hardly anything"),
-        pytest.param(minimisation(probability="0.8666"), False, id="one in five drawn of 2:1"),
-        pytest.param(minimisation(probability="0.8667"), True, id="less than one in five of 2:1"),
+        pytest.param(minimisation(probability="0.8"), False, id="three in ten drawn of 2:1"),
+        pytest.param(minimisation(probability="0.8001"), True, id="less than three in ten of 2:1"),
         pytest.param(('method = "simple"',), False, id="simple"),
     ],
 )
@@ -109,11 +109,11 @@ def test_a_design_that_a_site_could_predict_needs_a_reason(section, predictable)
 
 
 def test_the_share_of_a_minimisation_left_to_chance_counts_equal_arms():
-    assert problems(minimisation(probability="0.9"), ratios=(1, 1)) == []
-    assert problems(minimisation(probability="0.9001"), ratios=(1, 1)) == UNEXPLAINED
-    assert problems(minimisation(probability="0.9"), ratios=(2, 2)) == []
-    assert problems(minimisation(probability="0.802"), ratios=(98, 1)) == []
-    assert problems(minimisation(probability="0.8021"), ratios=(98, 1)) == UNEXPLAINED
+    assert problems(minimisation(probability="0.85"), ratios=(1, 1)) == []
+    assert problems(minimisation(probability="0.8501"), ratios=(1, 1)) == UNEXPLAINED
+    assert problems(minimisation(probability="0.85"), ratios=(2, 2)) == []
+    assert problems(minimisation(probability="0.703"), ratios=(98, 1)) == []
+    assert problems(minimisation(probability="0.7031"), ratios=(98, 1)) == UNEXPLAINED
 
 
 def test_a_list_is_as_long_as_the_plan_where_its_length_is_not_stated():
@@ -137,10 +137,10 @@ def test_the_words_say_what_could_be_predicted():
     with pytest.raises(ProtocolInvalid) as preferred:
         load_protocol(text_with(minimisation(probability="0.95")))
 
-    assert "90.0% of the blocks are of 6, more than 80.0%" in str(blocks_of_one_size.value)
+    assert "90.0% of the blocks are of 6, more than 70.0%" in str(blocks_of_one_size.value)
     assert (
         "prefers one of 3 equal arms with probability 0.95 leaves 7.5% of the subjects to chance,"
-        " less than 20.0%"
+        " less than 30.0%"
     ) in str(preferred.value)
 
 
@@ -268,8 +268,10 @@ def test_a_ratio_of_zero_is_no_ratio():
 
 
 def test_a_minimisation_counts_a_hundred_equal_arms_at_most():
-    assert problems(minimisation(), ratios=(99, 1)) == []
-    assert problems(minimisation(), ratios=(100, 1)) == [("arms", "ratio_too_large")]
+    assert problems(minimisation(probability="0.7"), ratios=(99, 1)) == []
+    assert problems(minimisation(probability="0.7"), ratios=(100, 1)) == [
+        ("arms", "ratio_too_large")
+    ]
 
 
 def test_a_factor_is_one_of_the_protocol_or_the_site():
@@ -303,11 +305,11 @@ def test_the_design_of_blocks_is_in_lowest_terms():
 
 
 def test_the_design_of_a_minimisation():
-    found = design(minimisation(probability="0.85", imbalance="variance"))
+    found = design(minimisation(probability="0.75", imbalance="variance"))
 
     assert (found.method, found.strata, found.blocks) == ("minimisation", (), ())
     assert found.minimisation.factors == (MinimisedFactor("site", 1, ()),)
-    assert found.minimisation.probability == Fraction(17, 20)
+    assert found.minimisation.probability == Fraction(3, 4)
     assert found.minimisation.imbalance == "variance"
 
 

@@ -14,7 +14,12 @@ from trials.models import ProtocolVersion, Site, SiteApproval, SiteVersion, Tria
 from trials.permissions import Permission, authorise
 from trials.rules.activation import SiteFacts, activation_reasons
 from trials.rules.protocol import digest
-from trials.services.protocol_files import changes_of_randomisation, judged, refuse_who_enrols
+from trials.services.protocol_files import (
+    changes_of_randomisation,
+    judged,
+    problems_of_today,
+    refuse_who_enrols,
+)
 
 
 @transaction.atomic
@@ -119,7 +124,8 @@ def put_in_force(
 
     Called by ``reporting.services.amendments.activate_version`` alone, which has compared the
     impact report. Locks the trial and the sites. Publishes ``ProtocolInForce`` for each site.
-    Raises ``AmendmentRefused`` with every reason at every site.
+    Raises ``AmendmentRefused`` with every reason at every site, and, for a version that was in
+    force nowhere yet, with every problem that the rules of today find in its file.
     """
     trial = Trial.objects.select_for_update(no_key=True).get(pk=version.trial_id)
     authorise(by, Permission.MANAGE_TRIAL, trial=trial)
@@ -130,7 +136,7 @@ def put_in_force(
         .order_by("code")
     )
     replay = trial.conduct == Trial.Conduct.REPLAY
-    reasons = list(changes_of_randomisation(trial, version.protocol))
+    reasons = [*problems_of_today(version), *changes_of_randomisation(trial, version.protocol)]
     if not places:
         reasons.append(Reason("no_site", "Name the sites at which the version comes into force."))
     for place in places:

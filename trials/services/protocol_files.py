@@ -6,7 +6,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
 from events.outcomes import Reason
-from trials.models import Allocation, RandomisationList, Trial, User
+from trials.models import Allocation, ProtocolVersion, RandomisationList, Trial, User
 from trials.permissions import Permission, authorise
 from trials.queries import trials_with_protocol
 from trials.rules.activation import fixed_by_randomisation
@@ -51,6 +51,17 @@ def judged(text: str, trial: Trial | None) -> Checked:
         return Checked(protocol=protocol, reasons=reasons)
     against = tuple(_against(trial, protocol))
     return Checked(protocol=protocol, reasons=against, since=trial.protocol)
+
+
+def problems_of_today(version: ProtocolVersion) -> tuple[Reason, ...]:
+    """Return what today's rules find wrong in a stored version that was never in force."""
+    if version.activated_at is not None:
+        return ()
+    try:
+        load_protocol(version.text)
+    except ProtocolInvalid as invalid:
+        return Checked(problems=invalid.problems).refused_for
+    return ()
 
 
 def changes_of_randomisation(trial: Trial, protocol: Protocol) -> tuple[Reason, ...]:

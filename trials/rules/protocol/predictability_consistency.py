@@ -12,18 +12,18 @@ from trials.rules.protocol.finding import Finding
 from trials.rules.protocol.sections import Arm, Minimisation, Randomisation, Trial
 
 
-LEAST_CHANCE = Fraction(1, 5)
+LEAST_CHANCE = Fraction(3, 10)
 """How much of a design has to be left to chance, so that it needs no reason.
 
-Of blocks: the share that has another size than the commonest one. Of a minimisation: the share of
-subjects who are drawn as in simple randomisation. To prefer an arm with probability p among n equal
-ones is to give it outright to some and to draw for the others, (1 - p) n / (n - 1) of all.
+Of a minimisation: the share of subjects who are drawn as in simple randomisation. To prefer an arm
+with probability p among n equal ones is to give it outright to some and to draw for the others,
+(1 - p) n / (n - 1) of all. Of blocks: the share that has another size than the commonest one.
 
-A choice made here. Of two equal arms it lets one be preferred with a probability of 0.9: who knows
-the preferred arm is wrong once in ten times. In simulations 0.8 kept the balance of larger trials,
-and smaller ones asked for more (McPherson, Trials 2013;14:86). Of blocks it lets four in five be
-of one size: who bets on that size is wrong at every fifth block, and from there on does not know
-where a block begins.
+A choice made here. It lets 0.8, with which the balance of larger trials was kept in simulations
+(McPherson, Trials 2013;14:86), stand for up to three equal arms, and 0.85 for two. From there on an
+observer of every earlier arm would guess more than about half of what guessing blindly leaves
+wrong, as ``guess_rate`` simulates. Of blocks it lets seven in ten be of one size: who bets on that
+size is wrong at three blocks in ten, and from there on does not know where a block begins.
 """
 
 
