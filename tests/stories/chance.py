@@ -8,7 +8,7 @@ are and however alike: a number more costs almost nothing, and one that only say
 costs nothing.
 
 A judgement raises a false alarm with probability ``LIMIT``, half of it for either question. Among
-3,000 numbers of 61 subjects, as measured in ``test_what_the_leak_test_finds``, found with a
+4,600 numbers of 61 subjects, as measured in ``test_what_the_leak_test_finds``, found with a
 probability of 0.9 or more are a mark that is right for 90 % of the subjects, a value that is 2.5
 standard deviations higher in one arm, and sixty marks of which each is right for 70 %. A mark that
 is right for 85 % is found two times of three, one that is right for 75 % hardly ever.
