@@ -13,6 +13,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from events.outcomes import Reason
+from trials.errors import IdentityNotConfirmed
 from trials.log_in.passkeys import signed
 from trials.models import User
 from trials.models.accounts import Method
@@ -67,6 +69,41 @@ def confirms_identity(user: User, shown: Shown) -> Attempt:
         return shown.entered_at is not None and at - shown.entered_at < FRESH
 
     return confirmation(user=user, method=shown.method, check=check, at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That one person proved anew who they are, for the act that follows at once."""
+
+    user_id: int
+
+
+def prove_identity(by: User, shown: Shown) -> Proof:
+    """Return the proof a service asks for. Called before its transaction, never inside one.
+
+    Raises ``IdentityNotConfirmed``.
+    """
+    found = confirms_identity(by, shown)
+    if found.locked_until:
+        until = f"{found.locked_until:%H:%M:%S} UTC"
+        told = f"Too many failed attempts. Log in afresh to go on at once, or wait until {until}."
+        raise IdentityNotConfirmed(Reason("too_many_attempts", told))
+    if found.user is None:
+        raise IdentityNotConfirmed(Reason("identity_not_confirmed", _NOT_RIGHT[shown.method]))
+    return Proof(by.pk)
+
+
+_NOT_RIGHT = {
+    Method.PASSWORD: "The password, or the code, is not right.",
+    Method.PASSKEY: "This passkey did not confirm it.",
+    Method.SIGN_ON: "Your log-in is too long ago. Log in afresh, and confirm within five minutes.",
+}
+
+
+def require_proof(by: User, proof: Proof) -> None:
+    """Raise ``ValueError`` for somebody else's proof: no edge of ours hands one on."""
+    if proof.user_id != by.pk:
+        raise ValueError("the proof is of another person")
 
 
 def has_second_factor(user: User) -> bool:

@@ -15,7 +15,7 @@ from tests.factories import NOW, TRAINED, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once
 from trials.identity import Shown, confirms_identity, takes_code
-from trials.log_in.requests import BEGAN, LAST
+from trials.log_in.requests import BEGAN, LAST, PROVED
 from trials.models import LogInRecord, UsedPassword
 from trials.models.accounts import Kind, Method
 from trials.permissions import Role
@@ -496,15 +496,88 @@ def test_a_session_that_ended_does_not_come_back_with_its_cookie(person, setting
     assert again.get(HOME).status_code == 302
 
 
-@pytest.mark.parametrize(("ago", "asks"), [(-2, False), (2, True)])
+@pytest.mark.parametrize(("ago", "asks"), [(298, False), (302, True)])
 def test_who_confirmed_who_they_are_is_asked_anew_after_five_minutes(person, ago, asks):
     client = logged_in(person.username)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
-    session = client.session
-    session["account_authentication_methods"][-1]["at"] -= 300 + ago
-    session.save()
+    confirms_on_page(client)
+    shift(client, PROVED, timedelta(seconds=ago))
 
     assert (client.get(reverse("mfa_add_webauthn")).status_code == 302) is asks
+
+
+CHANGES = ("mfa_activate_totp", "mfa_add_webauthn", "mfa_generate_recovery_codes")
+UNDOINGS = ("mfa_deactivate_totp", "mfa_remove_webauthn")
+
+
+def confirms_on_page(client: Client, password: str = PASSWORD, **sent: str):
+    return client.post(reverse("account_reauthenticate"), {"password": password, **sent})
+
+
+@pytest.mark.parametrize("name", [*CHANGES, *UNDOINGS])
+def test_a_log_in_of_a_moment_ago_changes_no_way_in_until_it_is_confirmed(person, name):
+    client = logged_in(person.username)
+    address = reverse(name, args=[1] if name == "mfa_remove_webauthn" else [])
+    before = kinds(person)
+
+    asked = [client.get(address), client.post(address, {"code": "000000"})]
+    confirms_on_page(client)
+    now = client.get(address)
+
+    assert {answer.url.split("?")[0] for answer in asked} == {reverse("account_reauthenticate")}
+    assert before == kinds(person)[:-1]
+    assert now.status_code != 302 or now.url == reverse("mfa_activate_totp")
+
+
+def test_one_confirmation_is_good_for_one_change(person):
+    enrolled(person)
+    client, address = Client(), reverse("mfa_generate_recovery_codes")
+    client.force_login(person)
+    session = client.session
+    session[PROVED] = timezone.now().timestamp()
+    session.save()
+
+    first, again = client.post(address), client.post(address)
+
+    assert first.url == reverse("mfa_view_recovery_codes")
+    assert again.url.startswith(reverse("account_reauthenticate"))
+    assert kinds(person) == [Kind.CODES_MADE]
+
+
+def test_whoever_has_a_second_factor_changes_a_way_in_by_password_and_code(person):
+    secret = enrolled(person)
+    client, address = Client(), reverse("mfa_add_webauthn")
+    client.force_login(person)
+
+    alone = confirms_on_page(client)
+    wrong = confirms_on_page(client, "wrong", code=code(secret))
+    both = confirms_on_page(client, code=code(secret), next=address)
+
+    assert [answer.status_code for answer in (alone, wrong)] == [200, 200]
+    assert "The password, or the code, is not right" in alone.content.decode()
+    assert both.url == address
+    assert kinds(person) == [Kind.NOT_CONFIRMED, Kind.NOT_CONFIRMED, Kind.IDENTITY_CONFIRMED]
+
+
+def test_somebody_of_single_sign_on_alone_adds_a_way_in_soon_after_they_came(person):
+    person.set_unusable_password()
+    person.save()
+    client, page = Client(), reverse("account_reauthenticate")
+    client.force_login(person)
+    client.get(HOME)
+
+    shift(client, BEGAN, timedelta(seconds=302))
+    late = client.post(page)
+    shift(client, BEGAN, timedelta(seconds=290))
+    soon = client.post(page, {"next": reverse("mfa_activate_totp")})
+
+    assert "Your log-in is too long ago" in late.content.decode()
+    assert client.get(soon.url).status_code == 200
+
+
+def test_who_was_confirmed_goes_to_no_other_host(person):
+    client = logged_in(person.username)
+
+    assert confirms_on_page(client, next="https://elsewhere.example/").url == reverse("mfa_index")
 
 
 def test_work_puts_the_idle_limit_off_and_the_longest_time_not(person):

@@ -66,6 +66,10 @@ class Accounts(DefaultAccountAdapter):
             raise ValidationError(locked_text(found), code="locked")
         return found.user
 
+    def is_reauthentication_required(self, *, app: str, **options: Any) -> bool:
+        """Return false: the pages here ask by themselves, for more and each time anew."""
+        return False
+
     def pre_login(self, request: HttpRequest, user: Any, **hints: Any) -> HttpResponse | None:
         """Turn back whoever has no role in force, whichever way they came: passkey, sign-on."""
         if may_enter(user):
