@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.test import Client
 from django.urls import reverse
@@ -14,7 +15,7 @@ from django.utils import timezone
 from tests.factories import NOW, TRAINED, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once
-from trials.identity import Shown, confirms_identity, takes_code
+from trials.identity import Shown, confirms_identity, takes_code, was_used
 from trials.log_in.requests import BEGAN, LAST, PROVED
 from trials.models import LogInRecord, UsedPassword
 from trials.models.accounts import Kind, Method
@@ -714,6 +715,60 @@ def test_identity_is_confirmed_by_password_and_code_and_a_code_is_good_once(pers
     assert not confirms(person)
     assert confirms(person, code=once)
     assert not confirms(person, code=once)
+
+
+def test_a_right_code_that_was_used_is_refused_and_counted_as_no_failure(person):
+    once = code(enrolled(person))
+    confirms(person, code=once)
+
+    again = [confirms_identity(person, Shown(password=PASSWORD, code=once)) for _ in range(4)]
+
+    assert {(one.user, one.locked_until, one.code_used) for one in again} == {(None, None, True)}
+    assert kinds(person) == [Kind.IDENTITY_CONFIRMED] + [Kind.CODE_USED] * 4
+
+
+def test_a_wrong_code_is_refused_and_counted(person):
+    secret = enrolled(person)
+    confirms(person, code=code(secret))
+    wrong = "000000" if code(secret) != "000000" else "000001"
+
+    found = [confirms_identity(person, Shown(password=PASSWORD, code=wrong)) for _ in range(4)]
+
+    assert [bool(one.locked_until) for one in found] == [False, False, False, True]
+    assert not any(one.code_used for one in found)
+    assert kinds(person) == [Kind.IDENTITY_CONFIRMED] + [Kind.NOT_CONFIRMED] * 3
+
+
+def test_whoever_has_a_used_code_and_guesses_the_password_is_counted_and_told_nothing(person):
+    once = code(enrolled(person))
+    confirms(person, code=once)
+
+    found = [confirms_identity(person, Shown(password="wrong", code=once)) for _ in range(4)]
+
+    assert not any(one.code_used for one in found)
+    assert found[-1].locked_until
+
+
+@pytest.mark.parametrize(("steps", "known"), [(0, True), (-1, False), (1, False)])
+def test_the_code_used_last_is_known_however_late_it_comes_again(person, steps, known):
+    secret = enrolled(person)
+    at = timezone.now()
+    used_at = at - timedelta(minutes=10)
+    step = int(used_at.timestamp()) // 30
+    assert takes_code(person, format_hotp_value(hotp_value(secret, step)), at=used_at)
+
+    then = format_hotp_value(hotp_value(secret, step + steps))
+
+    assert was_used(person, then, at=at) is known
+
+
+def test_a_recovery_code_that_was_used_is_known_and_an_unused_one_is_not(person):
+    enrolled(person)
+    codes = RecoveryCodes.activate(person).get_unused_codes()
+    confirms(person, code=codes[0])
+
+    assert [was_used(person, each, at=timezone.now()) for each in codes[:2]] == [True, False]
+    assert not confirms(person, code=codes[0])
 
 
 def test_without_a_second_factor_the_password_is_enough_and_a_wrong_one_is_not(person):

@@ -29,6 +29,7 @@ class Kind(models.TextChoices):
     TOO_OLD = "too_old", "Ended: longest time reached"
     IDENTITY_CONFIRMED = "identity_confirmed", "Identity confirmed anew"
     NOT_CONFIRMED = "not_confirmed", "Identity not confirmed"
+    CODE_USED = "code_used", "Not confirmed: code used before"
     FACTOR_ADDED = "factor_added", "Second factor added"
     FACTOR_REMOVED = "factor_removed", "Second factor removed"
     CODES_MADE = "codes_made", "Recovery codes made"

@@ -26,6 +26,7 @@ class Attempt:
 
     user: User | None = None
     locked_until: datetime | None = None
+    code_used: bool = False  # the password was right, and the code was, once
 
 
 def name_key(name: str) -> str:
@@ -64,8 +65,8 @@ def attempt(
 
 
 @transaction.atomic(durable=True)
-def confirmation(*, user: User, method: Method, check: Callable[[], bool], at: datetime) -> Attempt:
-    """Ask ``check`` whether somebody who is in is still themselves; record what came of it.
+def confirmation(*, user: User, method: Method, check: Callable[[], Kind], at: datetime) -> Attempt:
+    """Ask ``check`` what somebody who is in showed of being still themselves, and record it.
 
     Only they themselves can fail here, and a lock of their name, which anybody can cause, does not
     count. After too many failures nothing is asked until they log in afresh, or some time is over.
@@ -76,10 +77,10 @@ def confirmation(*, user: User, method: Method, check: Callable[[], bool], at: d
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
     if end := confirmation_refused_until(user, at=at):
         return Attempt(locked_until=end)
-    passed = check()
-    kind = Kind.IDENTITY_CONFIRMED if passed else Kind.NOT_CONFIRMED
+    kind = check()
     note(kind, user=user, at=at, method=method)
-    return Attempt(user=user if passed else None)
+    passed = kind == Kind.IDENTITY_CONFIRMED
+    return Attempt(user=user if passed else None, code_used=kind == Kind.CODE_USED)
 
 
 def confirmation_refused_until(user: User, *, at: datetime) -> datetime | None:
