@@ -173,7 +173,7 @@ class AccountAdmin(FormsAdmin):
 @admin.register(LogInRecord, site=site)
 class LogInAdmin(ReadOnlyAdmin):
     read_permission = Permission.READ_PEOPLE
-    list_display = ("at", "who", "what", "method", "address", "by", "reason")
+    list_display = ("at", "who", "what", "method", "browser", "address", "by", "reason")
     list_filter = ("kind", "method")
     search_fields = ("person__username",)
     list_select_related = ("person", "by")
@@ -183,6 +183,10 @@ class LogInAdmin(ReadOnlyAdmin):
     @display(description="Person")
     def who(self, row: LogInRecord) -> str:
         return row.person.username if row.person else "a name nobody has"
+
+    @display(description="Browser")
+    def browser(self, row: LogInRecord) -> str:
+        return "known" if row.known_browser else "–"
 
     @display(description="What", label=TONES)
     def what(self, row: LogInRecord) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 from trials.admin_proof import ProofForm
 from trials.identity import takes_code
 from trials.log_in.adapters import locked_text
+from trials.log_in.devices import device_of
 from trials.log_in.passkeys import read
 from trials.log_in.requests import address_of
 from trials.models import User
@@ -115,6 +116,7 @@ class SecondStepByPasskey(_Signed):
 def _counted(user: User, method: Method, check: Callable[[], User | None]) -> None:
     found = attempt(
         name=user.username,
+        device=device_of(context.request, user),
         address=address_of(context.request),
         method=method,
         check=check,

@@ -30,6 +30,7 @@ from django.views.generic import FormView
 from trials.admin_proof import SHOWN
 from trials.admin_site import may_enter, site
 from trials.identity import FRESH
+from trials.log_in.devices import remember
 from trials.log_in.forms import Confirm
 from trials.log_in.requests import PROVED, address_of, instant
 from trials.models import User
@@ -131,7 +132,9 @@ class PasswordPage(_Own, PasswordChangeView):
 
     def form_valid(self, form: Any) -> Any:
         with transaction.atomic():
-            return super().form_valid(form)
+            answer = super().form_valid(form)
+        remember(self.request, answer, form.user)
+        return answer
 
 
 @method_decorator(sensitive_post_parameters(*SHOWN), name="dispatch")
