@@ -141,7 +141,8 @@ def _conducted(log: Callable[[], str]) -> Conducted:
     study = Study(conduct=Trial.Conduct.REPLAY, kits=0, arms=ARMS, labels=LABELS, seed=SEED)
     study.add_site("DE-02")
     drawn = random.Random(7)
-    study.supply(2 * SUBJECTS)
+    for year in range(4):
+        study.receive(study.packed(SUBJECTS // 2), expires_on=date(2030 + year, 1, 1))
     site = Reader(study.system, log)
     for _ in range(SUBJECTS):
         _course(study, site, mrd_level=Decimal(drawn.choice(["0.02", "0.005"])))
