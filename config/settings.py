@@ -317,6 +317,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "events.tasks.forget_old_answers",
         "schedule": 3600.0,
     },
+    "send due mails": {
+        "task": "reporting.tasks.send_due_mails",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
     "write due safety summaries": {
         "task": "reporting.tasks.write_due_safety_summaries",
         "schedule": float(env.number("VIGIL_SUMMARY_SWEEP_SECONDS", 3600)),
