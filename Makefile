@@ -24,7 +24,9 @@ PRODUCTION := VIGIL_ENV=production VIGIL_HOSTS=vigil.example \
 	VIGIL_SECRET_KEY=only-for-make-check-0123456789-abcdefghijklmnopqrstuvwxyz \
 	DATABASE_APP_URL=postgres://vigil_app:none@127.0.0.1:5432/vigil \
 	DATABASE_SEALED_URL=postgres://vigil_sealed:none@127.0.0.1:5432/vigil \
-	REDIS_URL=redis://127.0.0.1:6379/0
+	REDIS_URL=redis://127.0.0.1:6379/0 \
+	VIGIL_EMAIL_URL=smtp://127.0.0.1 VIGIL_EMAIL_FROM=vigil@vigil.example \
+	VIGIL_ADDRESS=https://vigil.example
 
 LOCK := pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet pyproject.toml

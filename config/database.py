@@ -69,7 +69,8 @@ def rights(model: type[models.Model]) -> str:
         return "SELECT"
     if getattr(model, "insert_only", False):
         return "SELECT, INSERT"
-    if hasattr(model, "pgh_event_model") or hasattr(model, "pgh_event_models"):
+    tracked = hasattr(model, "pgh_event_model") or hasattr(model, "pgh_event_models")
+    if tracked or getattr(model, "never_deleted", False):
         return "SELECT, INSERT, UPDATE"
     return "SELECT, INSERT, UPDATE, DELETE"
 

@@ -101,6 +101,39 @@ def database(url: str, *, variable: str) -> dict[str, Any]:
     }
 
 
+def mail_server(url: str, *, variable: str) -> dict[str, Any]:
+    """Return what Django is told of the mail server a URL names; of none, one that drops mails.
+
+    ``smtp://`` asks for STARTTLS (port 587) unless ``?tls=false`` says otherwise, ``smtps://`` is
+    encrypted from its first byte (port 465), ``console`` prints. Raises ``ImproperlyConfigured``.
+    """
+    backend = {"": "dummy", "console": "console"}.get(url, "smtp")
+    server = _smtp_server(url, variable) if backend == "smtp" else {}
+    return {"EMAIL_BACKEND": f"django.core.mail.backends.{backend}.EmailBackend", **server}
+
+
+def _smtp_server(url: str, variable: str) -> dict[str, Any]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    usual_port = {"smtp": 587, "smtps": 465}.get(parts.scheme)
+    starttls = {"": True, "tls=true": True, "tls=false": False}.get(parts.query)
+    if not usual_port or not parts.hostname or parts.path not in ("", "/") or starttls is None:
+        raise ImproperlyConfigured(
+            f"{variable} must look like smtp://user:password@host:587, smtps://host or console"
+        )
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": port or usual_port,
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_USE_TLS": parts.scheme == "smtp" and starttls,
+    }
+
+
 def derived_password(secret_key: str, login: str) -> str:
     """Return the password of a log-in that Vigil makes itself; it follows from the secret key."""
     digest = hmac.new(secret_key.encode(), f"database log-in {login}".encode(), hashlib.sha256)

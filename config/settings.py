@@ -315,11 +315,38 @@ CELERY_BEAT_SCHEDULE = {
         "task": "events.tasks.forget_old_answers",
         "schedule": 3600.0,
     },
+    "send due mails": {
+        "task": "reporting.tasks.send_due_mails",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
     "write due safety summaries": {
         "task": "reporting.tasks.write_due_safety_summaries",
         "schedule": float(env.number("VIGIL_SUMMARY_SWEEP_SECONDS", 3600)),
     },
 }
+
+# --- E-mail: notices are mailed to those who must act (docs/decisions/0019) --------------------
+
+_mail_url = env.text("VIGIL_EMAIL_URL", "")
+MAIL_ON = bool(_mail_url)
+if PRODUCTION and _mail_url == "console":
+    raise ImproperlyConfigured("VIGIL_EMAIL_URL must be a server in production: logs hold no mail")
+_mail = env.mail_server(_mail_url, variable="VIGIL_EMAIL_URL")
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_HOST = _mail.get("EMAIL_HOST", "")
+EMAIL_PORT = _mail.get("EMAIL_PORT", 0)
+EMAIL_HOST_USER = _mail.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("VIGIL_EMAIL_FROM", None if MAIL_ON else "")
+VIGIL_ADDRESS = env.text("VIGIL_ADDRESS", None if MAIL_ON else "").rstrip("/")
+if MAIL_ON and not VIGIL_ADDRESS.startswith("https://" if PRODUCTION else ("https://", "http://")):
+    raise ImproperlyConfigured(
+        "VIGIL_ADDRESS must begin with https://, as in https://vigil.example"
+    )
 
 # --- Row history: written by triggers, complete, and only ever added to ------------------------
 

@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from unfold.decorators import display
 
 from dosing.admin_forms import FORMS as DOSING_FORMS
@@ -23,6 +24,7 @@ from patients.models import Subject
 from reporting import (  # noqa: F401 - register their pages
     admin_access_log,
     admin_assessments,
+    admin_mails,
     admin_randomisation,
     admin_sites,
     admin_unblinding_requests,
@@ -292,10 +294,25 @@ def _title(key: str) -> str:
 @admin.register(Notice, site=site)
 class NoticeAdmin(ReadOnlyAdmin):
     read_permission = Permission.READ_SUBJECTS
-    list_display = ("created_at", "site", "kind", "text")
+    list_display = ("created_at", "site", "kind", "text", "by_mail")
     list_filter = (SubjectSiteFilter, "kind")
     list_select_related = ("site",)
     search_fields = ("text",)
+    fields = ("trial", "site", "subject", "kind", "text", "created_at", "by_mail", "first_sent")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return Notice.objects.visible_to(person(request)).with_mails()
+
+    @display(description="By e-mail")
+    def by_mail(self, row: Any) -> str:
+        if not row.sent_mails + row.unsent_mails:
+            return "Not mailed"
+        waiting = f", {row.unsent_mails} not sent" if row.unsent_mails else ""
+        return f"Sent to {row.sent_mails}{waiting}"
+
+    @display(description="First sent at", empty_value="–")
+    def first_sent(self, row: Any) -> str | None:
+        return date_format(row.mailed_at, "DATETIME_FORMAT") if row.mailed_at else None
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(person(request).assignments)  # of what they see: some are for everybody

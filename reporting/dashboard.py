@@ -13,6 +13,7 @@ from events.models import Delivery
 from patients.models import Screening, Subject
 from reporting import drawings
 from reporting.models import Notice, SafetySummary
+from reporting.services.mails import mails_of
 from trials.models import Allocation, Site, Trial, User
 from trials.permissions import Permission
 from trials.rules.protocol import Protocol
@@ -84,6 +85,7 @@ def context_for(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
         "notice_count": notices.count(),
         "summaries": _summaries(user, trial),
         "dead": _dead(user, trial),
+        "dead_mails": mails_of(user).dead().filter(event__stream=trial.code).count(),
         "unblinded_since": unblinded_since(trial),
     }
 

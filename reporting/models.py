@@ -1,9 +1,13 @@
 """What was reported, and the small read models that events keep up to date."""
 
 import uuid
+from datetime import datetime, timedelta
+from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Min, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from events.history import tracked
 from patients.models import Subject
@@ -66,6 +70,20 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         everybody = Q(subject=None, site=None, trial__in=trial_ids(user.assignments))
         return self.filter(own | here | overseen | everybody)
 
+    def with_mails(self) -> "NoticeQuerySet":
+        """Add when a notice was first sent to somebody, to how many it was, and to how many not."""
+        mails = NoticeMail.objects.filter(event=OuterRef("event")).order_by().values("event")
+        first = mails.annotate(value=Min("sent_at")).values("value")
+        sent = mails.annotate(value=Count("sent_at")).values("value")
+        unsent = mails.annotate(value=Count("pk", filter=Q(sent_at=None, dropped_at=None))).values(
+            "value"
+        )
+        return self.annotate(
+            mailed_at=Subquery(first),
+            sent_mails=Coalesce(Subquery(sent), 0),
+            unsent_mails=Coalesce(Subquery(unsent), 0),
+        )
+
 
 class Notice(models.Model):
     """Something a person should look at; made once for the event that caused it."""
@@ -96,6 +114,78 @@ class Notice(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class NoticeMailQuerySet(models.QuerySet["NoticeMail"]):
+    def waiting(self) -> "NoticeMailQuerySet":
+        return self.filter(sent_at=None, dead_at=None, dropped_at=None)
+
+    def due(self, at: datetime) -> "NoticeMailQuerySet":
+        return self.waiting().filter(due_at__lte=at)
+
+    def dead(self) -> "NoticeMailQuerySet":
+        return self.exclude(dead_at=None)
+
+
+class NoticeMail(models.Model):
+    """The e-mail of one notice to one person: waiting, sent, dropped, or dead after failures.
+
+    It is kept by its event, which whoever replays deliveries sees without seeing its subject. The
+    address is the person's at the moment of sending, and stands nowhere here.
+    """
+
+    never_deleted = True
+    LONGEST_WAIT: ClassVar[timedelta] = timedelta(minutes=15)
+    TRIED_FOR: ClassVar[timedelta] = timedelta(days=3)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    event = models.ForeignKey("events.OutboxEvent", on_delete=models.PROTECT, related_name="+")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    due_at = models.DateTimeField()
+    tried_until = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    dead_at = models.DateTimeField(null=True, blank=True)
+    dropped_at = models.DateTimeField(null=True, blank=True)  # no longer for this person
+    last_error = models.CharField(max_length=300, blank=True)
+
+    objects = NoticeMailQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "e-mail"
+        constraints = [
+            models.UniqueConstraint(fields=["event", "person"], name="mail_once_each"),
+            models.CheckConstraint(
+                condition=Q(sent_at=None, dead_at=None)
+                | Q(sent_at=None, dropped_at=None)
+                | Q(dead_at=None, dropped_at=None),
+                name="mail_one_end",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at", "id"],
+                name="mail_waiting",
+                condition=Q(sent_at=None, dead_at=None, dropped_at=None),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} → {self.person}"
+
+    def start_afresh(self, *, at: datetime) -> None:
+        self.due_at, self.tried_until = at, at + self.TRIED_FOR
+        self.attempts, self.dead_at, self.last_error = 0, None, ""
+
+    def fail(self, error: str, *, final: bool, at: datetime) -> None:
+        """Wait twice as long after each failure; when it is no use or too late, be dead."""
+        self.attempts += 1
+        self.last_error = error
+        if final or at >= self.tried_until:
+            self.dead_at = at
+        else:
+            wait = timedelta(seconds=2 ** min(self.attempts, 10))
+            self.due_at = at + min(wait, self.LONGEST_WAIT)
 
 
 class SiteActivity(models.Model):

@@ -28,6 +28,7 @@ from patients.events import (
 )
 from patients.models import Subject
 from reporting.models import Notice, SiteActivity
+from reporting.services.mails import mail_notice
 from trials.events import TrialUnblinded
 from trials.models import Trial
 
@@ -116,11 +117,10 @@ def notice_trial_unblinded(event: OutboxEvent) -> None:
         "text": f"{trial.code}: the whole trial was unblinded, as two people agreed",
         "created_at": event.recorded_at,
     }
-    Notice.objects.get_or_create(event=event, defaults=fields)
+    _make(event, fields)
 
 
 def _notice(event: OutboxEvent, kind: str, text: str) -> None:
-    """Make the event's one notice; a second delivery finds it there."""
     subject = Subject.objects.get(pk=event.payload["subject_id"])
     fields: dict[str, Any] = {
         "trial_id": subject.trial_id,
@@ -130,4 +130,11 @@ def _notice(event: OutboxEvent, kind: str, text: str) -> None:
         "text": f"{subject.number}: {text}",
         "created_at": event.recorded_at,
     }
-    Notice.objects.get_or_create(event=event, defaults=fields)
+    _make(event, fields)
+
+
+def _make(event: OutboxEvent, fields: dict[str, Any]) -> None:
+    """Make the event's one notice and its mails; a second delivery finds them there."""
+    notice, made = Notice.objects.get_or_create(event=event, defaults=fields)
+    if made:
+        mail_notice(notice)

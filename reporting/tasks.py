@@ -2,9 +2,11 @@
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from events.outcomes import Refused
+from reporting.services.mails import send_due
 from reporting.services.safety_summaries import due_periods, write_scheduled_summary
 from trials.models import Trial
 
@@ -28,3 +30,9 @@ def write_due_safety_summaries() -> int:
         except Refused as refused:
             log.warning("safety_summary.refused", trial=trial.code, reason=str(refused))
     return written
+
+
+@shared_task(name="reporting.tasks.send_due_mails")
+def send_due_mails() -> int:
+    """Send the notices' mails that are due; return how many. Safe to run at any time."""
+    return send_due(clock=timezone.now) if settings.MAIL_ON else 0

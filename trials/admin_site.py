@@ -145,6 +145,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("trials.protocolversion", "description", "Protocol versions"),
             ("trials.machineclient", "key", "Clients of programs"),
             ("events.delivery", "outbox", "Deliveries"),
+            ("reporting.noticemail", "mail", "E-mails"),
             ("django_celery_beat.periodictask", "schedule", "Schedules"),
         ),
     ),

@@ -88,6 +88,21 @@ MEANINGS = {
     "VIGIL_OIDC_CLIENT_SECRET": Meaning(
         "Its secret. Needed with `VIGIL_OIDC_ISSUER`.", default="none"
     ),
+    "VIGIL_EMAIL_URL": Meaning(
+        "The mail server that notices are sent through. `smtp://user:password@host:587` asks for "
+        "STARTTLS and refuses to send without it; `?tls=false` after it sends in the clear. "
+        "`smtps://host` is encrypted from the start (port 465). `console` prints mails instead, "
+        "outside production. Without it nothing is sent.",
+        default="none",
+    ),
+    "VIGIL_EMAIL_FROM": Meaning(
+        "The sender, as `Vigil <vigil@example.org>`. Needed with `VIGIL_EMAIL_URL`.", "none"
+    ),
+    "VIGIL_ADDRESS": Meaning(
+        "Where people open Vigil, as `https://vigil.example`: for the links in mails. Needed with "
+        "`VIGIL_EMAIL_URL`.",
+        default="none",
+    ),
     "VIGIL_TOKEN_SECONDS": Meaning("How long an access token lasts."),
     "VIGIL_BEHIND_PROXY": Meaning(
         "Set it only if a proxy in front overwrites `X-Forwarded-Proto` and adds to "

@@ -26,6 +26,12 @@ class NoticeOut(Shape):
     kind = serializers.CharField()
     text = serializers.CharField()
     created_at = serializers.DateTimeField()
+    mailed_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it was first sent to somebody by e-mail; null: not sent."
+    )
+    unsent_mails = serializers.IntegerField(
+        help_text="To how many people its e-mail is not sent: they wait, or it was given up."
+    )
 
 
 class Notices(generics.ListAPIView[Notice]):
@@ -39,5 +45,5 @@ class Notices(generics.ListAPIView[Notice]):
     queryset = Notice.objects.none()
 
     def get_queryset(self) -> QuerySet[Notice]:
-        visible = Notice.objects.visible_to(acting_user(self.request))
+        visible = Notice.objects.visible_to(acting_user(self.request)).with_mails()
         return visible.select_related("trial", "site").order_by("-created_at", "pk")

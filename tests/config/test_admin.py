@@ -44,6 +44,7 @@ NEEDS = {
     "reporting_safetysummary": {Permission.READ_SAFETY},
     "events_outboxevent": {Permission.READ_HISTORY},
     "events_delivery": {Permission.MANAGE_DELIVERIES},
+    "reporting_noticemail": {Permission.MANAGE_DELIVERIES},
     "dosing_kitnumberdraw": {Permission.SUPPLY_KITS},
     "trials_sealedaccess": {Permission.READ_ACCESS_LOG},
     "trials_refusedlook": {Permission.READ_ACCESS_LOG},

@@ -171,7 +171,7 @@ def test_every_model_of_a_clinical_app_keeps_its_history():
     }
 
     # People come and go by roles, which are tracked; a log of looks has one writer, a function;
-    # notices and counts are made from events and can be made again.
+    # notices and counts are made from events and can be made again; a mail is never deleted.
     assert untracked - {"User_groups", "User_user_permissions"} == {
         "User",
         "SealedAccess",
@@ -179,6 +179,7 @@ def test_every_model_of_a_clinical_app_keeps_its_history():
         "UsedPassword",
         "RefusedLook",
         "Notice",
+        "NoticeMail",
         "SiteActivity",
     }
 

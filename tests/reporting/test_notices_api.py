@@ -1,14 +1,18 @@
 """Notices over the interface: the same rows for the same people as in the web admin."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from events.models import Delivery
 from events.tasks import drain
-from reporting.models import Notice
+from reporting.models import Notice, NoticeMail
 from tests.config.test_api_queries import MANY, statements
-from tests.factories import TODAY, Study
+from tests.factories import NOW, TODAY, Study
 from tests.interface import EVENT, caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.patients.test_unblinding import ARMS, break_it, unblind_trial, with_passwords
@@ -67,7 +71,9 @@ def test_a_notice_says_where_of_whom_and_what_the_newest_first(study):
         ("serious_adverse_event", str(first.pk)),
     ]
     assert listed[0]["text"] == "DE-01-0002: Death"
-    assert set(listed[0]) == {"id", "trial", "site", "subject", "kind", "text", "created_at"}
+    assert set(listed[0]) == {
+        "id", "trial", "site", "subject", "kind", "text", "created_at", "mailed_at", "unsent_mails",
+    }  # fmt: skip
     assert (listed[0]["trial"], listed[0]["site"]) == ("CLLM1", "DE-01")
 
 
@@ -129,6 +135,28 @@ def test_a_notice_of_an_unblinding_tells_no_arm(study):
 
     assert answer.json()["count"] == 1
     assert not any(word in answer.content.decode() for word in (*ARMS, "Lenalidomide", "Placebo"))
+
+
+def test_a_notice_says_when_it_was_first_mailed_and_to_how_many_it_was_not(study):
+    event(study, study.consented())
+    drain()
+    notice, at = Notice.objects.get(), timezone.now()
+    mails = [
+        NoticeMail(
+            event_id=notice.event_id, person=person, due_at=NOW, tried_until=at, sent_at=sent
+        )
+        for person, sent in zip(
+            study.people.values(), (None, at + timedelta(hours=1), at, None, None), strict=False
+        )
+    ]
+    before = notices(study.coordinator)[0]
+    NoticeMail.objects.bulk_create(mails)
+
+    after = notices(study.coordinator)[0]
+
+    assert (before["mailed_at"], before["unsent_mails"]) == (None, 0)
+    assert parse_datetime(after["mailed_at"]) == at
+    assert after["unsent_mails"] == 3
 
 
 def test_notices_come_in_pages_and_cost_the_same_at_any_length(study):
