@@ -16,6 +16,7 @@ from trials import sealed
 from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting, StratumRefused
 from trials.models import Allocation, Site, SiteVersion
 from trials.permissions import Role
+from trials.rules.commitment import slot_digest
 from trials.services.people import give_role, record_training
 from trials.services.randomisation import allocate
 from trials.services.setup import create_trial
@@ -101,6 +102,7 @@ def test_a_place_comes_with_a_number_and_an_event_that_tell_no_position():
         "site_id": str(study.site.pk),
         "stratum": "H",
         "randomised_on": str(TODAY),
+        "slot_digest": slot_digest(str(allocation.pk), str(allocation.slot_id)),
     }
     assert len(allocation.number) == 9
     assert positions() == [1]

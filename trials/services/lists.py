@@ -30,6 +30,7 @@ from trials.services.unblinding import open_blind
 
 APPROVALS_NEEDED = 2
 CHECK = "check dry run"
+LOAD = "load randomisation list"
 MADE_ELSEWHERE = "made elsewhere"
 SEED_BYTES = 32
 SHORTEST_SEED = 16
@@ -169,8 +170,8 @@ def _seal(draft: RandomisationList, made: _Made, *, by: User) -> str:
         trial=draft.trial,
         by=by,
         permission=Permission.LOAD_LIST,
-        purpose="load randomisation list",
-        detail=f"list {draft.number}: {draft.reason}",
+        purpose=LOAD,
+        detail=look_to_make(draft),
     )
     try:
         return sealed.store_list(
@@ -202,6 +203,8 @@ def _keep(draft: RandomisationList, *, by: User, at: datetime) -> RandomisationL
             number=draft.number,
             origin=draft.origin,
             digest=draft.digest,
+            made_by=by.pk,
+            protocol_version=draft.protocol_version.version,
         ),
         at=at,
     )
@@ -227,7 +230,7 @@ def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
         by=by,
         permission=Permission.APPROVE_LIST,
         purpose=CHECK,
-        detail=_named(found),
+        detail=look_at(found.number, found.digest),
     )
     entries = sealed.draft_entries(access, found.pk)
     protocol = found.protocol_version.protocol
@@ -244,11 +247,17 @@ def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
 def saw_dry_run(found: RandomisationList, by: User) -> bool:
     """Return whether somebody looked at the dry run of this very list, by the access log."""
     looks = SealedAccess.objects.filter(trial_id=found.trial_id, person=by, purpose=CHECK)
-    return looks.filter(detail=_named(found)).exists()
+    return looks.filter(detail=look_at(found.number, found.digest)).exists()
 
 
-def _named(found: RandomisationList) -> str:
-    return f"list {found.number}, digest {found.digest[:12]}"
+def look_at(number: int, digest: str) -> str:
+    """Return how the access log names a look at a dry run. ``sealed.go_live`` asks for the same."""
+    return f"list {number}, digest {digest[:12]}"
+
+
+def look_to_make(draft: RandomisationList) -> str:
+    """Return how the access log names the look by which a list was stored, and why."""
+    return f"list {draft.number}: {draft.reason}"
 
 
 @transaction.atomic
@@ -278,7 +287,9 @@ def approve_list(*, list_id: uuid.UUID, digest: str, by: User, at: datetime) -> 
     reasons += designs_against(found.protocol_version, at=at)
     if reasons:
         raise ApprovalRefused(*reasons)
-    ListApproval.objects.create(list=found, digest=found.digest, approved_by=by, approved_at=at)
+    approval = ListApproval.objects.create(
+        list=found, digest=found.digest, approved_by=by, approved_at=at
+    )
     given = found.approvals.count()
     publish(
         RandomisationListApproved(
@@ -287,6 +298,8 @@ def approve_list(*, list_id: uuid.UUID, digest: str, by: User, at: datetime) -> 
             number=found.number,
             digest=found.digest,
             approvals=given,
+            approval_id=approval.pk,
+            approved_by=by.pk,
         ),
         at=at,
     )
