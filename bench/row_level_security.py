@@ -23,6 +23,7 @@ from config.row_security import policies
 from dosing.models import Dispensation
 from patients.models import AdverseEvent, Subject
 from reporting.cuts import take_cut
+from trials.identity import Proof
 from trials.models import Trial, User
 from trials.services.clients import give_client
 
@@ -64,7 +65,7 @@ def _acts(subject: Subject, code: str) -> dict[str, Callable[[], None]]:
     monitor = User.objects.get(username="monitor")
     give_client(
         trial=trial, user=monitor, name="bench", scopes=["read"],
-        expires_on=now.date() + timedelta(1), by=monitor, at=now,
+        expires_on=now.date() + timedelta(1), proof=Proof(monitor.pk), by=monitor, at=now,
     )  # fmt: skip
     browser, records = Client(), f"/api/v1/subjects/{subject.pk}/adverse-events"
     browser.force_login(monitor)

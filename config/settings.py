@@ -181,10 +181,8 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_FORMS = {
     "authenticate": "trials.log_in.forms.SecondStep",
     "authenticate_webauthn": "trials.log_in.forms.SecondStepByPasskey",
-    "reauthenticate": "trials.log_in.forms.ConfirmByCode",
     "add_webauthn": "trials.log_in.forms.AddPasskey",
     "login_webauthn": "trials.log_in.forms.LogInByPasskey",
-    "reauthenticate_webauthn": "trials.log_in.forms.ConfirmByPasskey",
 }
 OIDC_PROVIDER = "sign-on"
 VIGIL_OIDC_NAME = env.text("VIGIL_OIDC_NAME", "Single sign-on")

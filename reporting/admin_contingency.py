@@ -1,6 +1,7 @@
 """The contingency sheets: made by one person for a site, their passwords taken by another."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 
 from events.admin import ReadOnlyAdmin
-from reporting.admin_unblinding import SHOWN, Opened, ProofForm, download, kept_nowhere
+from reporting.admin_unblinding import Opened, download, kept_nowhere
 from reporting.api.contingency import keys, zipped
 from reporting.unblinded.contingency import (
     PASSWORDS,
@@ -26,10 +27,12 @@ from reporting.unblinded.contingency import (
     sheets_by_site,
 )
 from trials.admin_forms import form_page, send
+from trials.admin_proof import SHOWN, ProofForm
 from trials.admin_site import may_open, person
 from trials.errors import ShownAlready
 from trials.models import SealedAccess, Site, User
 from trials.permissions import Permission
+from trials.services.unblinding import prove
 
 
 PAGE = "admin:contingency_sheets"
@@ -107,7 +110,7 @@ def sheets_page(request: HttpRequest, model_admin: ReadOnlyAdmin) -> HttpRespons
     form = SheetsForm(request.POST or None, by=by, initial=start)
     if form.is_valid():
         trial_id = form.cleaned_data["site"].trial_id
-        if form.proves(purpose=SHEETS, trial_id=trial_id):
+        if form.proves(partial(prove, purpose=SHEETS, trial_id=trial_id)):
             made = send(form, request, at=timezone.now())
             if made is not None:
                 return _given(request, zipped, UUID(made), "These sheets were given out already.")
@@ -127,7 +130,8 @@ def passwords_page(
     except SealedAccess.DoesNotExist as missing:
         raise Http404 from missing
     form = PasswordsForm(request.POST or None, by=by, making=making)
-    if form.is_valid() and form.proves(purpose=PASSWORDS, trial_id=making.trial_id):
+    proving = partial(prove, purpose=PASSWORDS, trial_id=making.trial_id)
+    if form.is_valid() and form.proves(proving):
         made = send(form, request, at=timezone.now())
         if made is not None:
             return _given(request, keys, UUID(made), "These passwords were given out already.")

@@ -4,10 +4,10 @@ What is shown stands in one answer that no browser keeps; it is never in a sessi
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from allauth.core import context
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -30,72 +30,12 @@ from patients.services.unblinding import (
     shown_arm,
     whom_to_call,
 )
-from trials.admin_forms import ServiceForm, send
+from trials.admin_forms import send
+from trials.admin_proof import SHOWN, ProofForm
 from trials.admin_site import may_at, person
-from trials.errors import IdentityNotConfirmed, ShownAlready
-from trials.identity import Shown
-from trials.log_in.passkeys import challenge, has_passkey
-from trials.log_in.requests import BEGAN, instant
+from trials.errors import ShownAlready
 from trials.permissions import Permission
-from trials.services.unblinding import Proof, prove
-
-
-SHOWN = ("password", "code", "credential")
-
-
-class ProofForm(ServiceForm):
-    """Who you are, proved again: by password and code, or by a passkey.
-
-    Whoever has no password here, but single sign-on, confirms soon after they came.
-    """
-
-    credential = forms.JSONField(required=False, widget=forms.HiddenInput)
-    password = forms.CharField(
-        required=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        strip=False,
-    )
-    code = forms.CharField(
-        required=False,
-        label="Code of your second factor",
-        help_text="Empty, if you have none",
-        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "one-time-code"}),
-    )
-
-    proof: Proof | None = None
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        password: Any = self.fields["password"]
-        password.required, password.hint = not has_passkey(self.by), "or your passkey"
-        if not self.by.has_usable_password():
-            del self.fields["password"], self.fields["code"]
-
-    def passkey_options(self) -> dict[str, Any] | None:
-        """Return what the page has a passkey sign. Each asking puts an end to the one before."""
-        asked = challenge(self.by)
-        return {"request_options": asked} if asked else None
-
-    def clean(self) -> dict[str, Any]:
-        sent = super().clean() or self.cleaned_data
-        shown = sent.get("password") or sent.get("credential") or self.has_error("password")
-        if "password" in self.fields and not shown:
-            self.add_error("password", forms.ValidationError("Enter it, or use your passkey."))
-        return sent
-
-    def arguments(self) -> dict[str, Any]:
-        rest = {n: v for n, v in super().arguments().items() if n not in SHOWN}
-        return {**rest, "proof": self.proof}
-
-    def proves(self, *, purpose: str, **about: UUID | None) -> bool:
-        """Ask who this is, before any transaction; what is refused stands on the form."""
-        sent = {name: self.cleaned_data[name] for name in SHOWN if name in self.fields}
-        shown = Shown(**sent, entered_at=instant(context.request, BEGAN))
-        try:
-            self.proof = prove(self.by, shown, purpose=purpose, **about)
-        except IdentityNotConfirmed as refusal:
-            self.refuse(refusal)
-        return self.proof is not None
+from trials.services.unblinding import prove
 
 
 class EmergencyForm(SubjectForm, ProofForm):
@@ -174,7 +114,8 @@ def emergency_page(
     if not may_at(by, EmergencyForm.permission, subject.site) and request.method != "POST":
         raise PermissionDenied
     form = EmergencyForm(request.POST or None, subject=subject, by=by)
-    if form.is_valid() and form.proves(purpose=EMERGENCY, subject_id=subject.pk):
+    proving = partial(prove, purpose=EMERGENCY, subject_id=subject.pk)
+    if form.is_valid() and form.proves(proving):
         made = send(form, request, at=timezone.now())
         if made is not None:
             return shown_page(model_admin, request, subject, UUID(made))

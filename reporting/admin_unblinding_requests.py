@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,13 +22,15 @@ from unfold.decorators import display
 from patients.api.unblinding import arms_file
 from patients.models import AdverseEvent, Subject
 from patients.services.unblinding import open_safety_look
-from reporting.admin_unblinding import SHOWN, Opened, ProofForm, download, kept_nowhere, shown_page
+from reporting.admin_unblinding import Opened, download, kept_nowhere, shown_page
 from trials.admin.acting import ActingAdmin, RowForm
 from trials.admin_forms import TrialForm, form_page, send
+from trials.admin_proof import SHOWN, ProofForm
 from trials.admin_site import person, site
 from trials.errors import ShownAlready
 from trials.models import UnblindingRequest, User
 from trials.permissions import Permission
+from trials.services.unblinding import prove
 from trials.services.unblinding_requests import (
     ASKS,
     agree_to_unblinding,
@@ -263,7 +266,7 @@ class UnblindingRequestAdmin(ActingAdmin):
         back = reverse("admin:trials_unblindingrequest_change", args=[row.pk])
         ready = form.is_valid() and (
             not isinstance(form, ProofForm)
-            or form.proves(purpose=row.purpose, trial_id=row.trial_id)
+            or form.proves(partial(prove, purpose=row.purpose, trial_id=row.trial_id))
         )
         made = send(form, request, at=timezone.now()) if ready else None
         if made is None:

@@ -426,6 +426,7 @@ ACTS = (
             "name": "my script",
             "scopes": ["read"],
             "expires_on": DAY,
+            "password": "a long pass phrase",
         },
     ),
     Act("/protocol-checks", {"trial": None, "text": "[trial]"}),

@@ -1,7 +1,7 @@
 """Reads of the trial's own records, with a name."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -127,7 +127,8 @@ FACTORS = {"totp": "authenticator application", "webauthn": "passkey"}
 def standing_of(users: Iterable[User], *, at: datetime) -> dict[int, Standing]:
     """Return how each account stands, in three queries whatever their number."""
     users = list(users)
-    locked = lock_ends((name_key(user.username) for user in users), at=at)
+    ends = lock_ends((name_key(user.username) for user in users), at=at)
+    locked = {key for key, _ in ends}
     factors: dict[int, list[str]] = defaultdict(list)
     held = Authenticator.objects.filter(user__in=users, type__in=FACTORS).order_by("type")
     for user_id, kind in held.values_list("user_id", "type"):
@@ -142,7 +143,7 @@ def standing_of(users: Iterable[User], *, at: datetime) -> dict[int, Standing]:
     }
 
 
-def _state(user: User, locked: Mapping[str, datetime]) -> str:
+def _state(user: User, locked: Set[str]) -> str:
     if not user.is_active:
         return "switched off"
     return "locked" if name_key(user.username) in locked else "open"

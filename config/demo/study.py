@@ -12,6 +12,7 @@ from django.db import transaction
 
 from config.demo.steps import Plan
 from trials.api.scopes import Scope
+from trials.identity import Proof
 from trials.models import Site, Trial, User
 from trials.permissions import Role
 from trials.rules.protocol import load_protocol
@@ -135,6 +136,7 @@ def _create(plan: Plan, protocol_text: str, password: str, at: datetime) -> dict
             scopes=[Scope.READ, Scope.SUBMIT, Scope.RANDOMISE, Scope.DISPENSE],
             by=admin,
             expires_on=last_day,
+            proof=Proof(admin.pk),
             at=at,
         )
         for code, site in sites.items()
@@ -147,6 +149,7 @@ def _create(plan: Plan, protocol_text: str, password: str, at: datetime) -> dict
             scopes=[Scope.READ, Scope.MANAGE],
             by=people[name],
             expires_on=last_day,
+            proof=Proof(people[name].pk),
             at=at,
         )
     return {

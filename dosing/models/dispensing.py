@@ -17,7 +17,11 @@ class KitQuerySet(models.QuerySet["Kit"]):
 
 @tracked
 class Kit(models.Model):
-    """One kit at one site. Its number says nothing; what is in it is sealed."""
+    """One kit at one site. Its number says nothing; what is in it is sealed.
+
+    Kits of one ``supply`` that expire on one day are a batch: nobody blinded can tell them apart,
+    and they are used up together before the next batch is begun.
+    """
 
     class Status(models.TextChoices):
         AVAILABLE = "available"
@@ -29,6 +33,7 @@ class Kit(models.Model):
     number = models.CharField(max_length=12, unique=True)
     dose_mg = models.DecimalField(max_digits=5, decimal_places=2)
     expires_on = models.DateField()
+    supply = models.UUIDField(editable=False)
     status = models.CharField(max_length=12, choices=Status, default=Status.AVAILABLE)
 
     objects = KitQuerySet.as_manager()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TypedDict
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 
@@ -231,6 +231,7 @@ def _enter_kits(
     Site.objects.select_for_update(no_key=True).get(pk=place.pk)
     if reasons := _supply_problems(kits, dealt, place):
         raise KitsRefused(*reasons)
+    supply = uuid4()
     with reading_as_system("the supplier enters kits at sites whose records they do not read"):
         Kit.objects.bulk_create(
             Kit(
@@ -238,6 +239,7 @@ def _enter_kits(
                 number=kit["number"],
                 dose_mg=kit["dose_mg"],
                 expires_on=kit["expires_on"],
+                supply=supply,
             )
             for kit in sorted(kits, key=lambda kit: kit["number"])  # no order of arrival is kept
         )

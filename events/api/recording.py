@@ -41,7 +41,7 @@ def recorded(
     """
     claim: dict[str, Any] = {
         "user_id": request.user.pk,
-        "key": _key(request),
+        "key": key_of(request),
         "print_": fingerprint(request.method or "", request.path, _content(request)),
         "at": timezone.now(),
     }
@@ -85,7 +85,8 @@ def valid(shape: type[Shape], request: Request) -> dict[str, Any]:
     return found
 
 
-def _key(request: Request) -> str:
+def key_of(request: Request) -> str:
+    """Return what makes a repeated request the same one. Raises ``ValidationError`` without it."""
     key: str = request.headers.get("Idempotency-Key", "")
     if not _SHAPE_OF_A_KEY.fullmatch(key):
         raise ValidationError(

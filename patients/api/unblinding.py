@@ -5,6 +5,7 @@ An arm is in an answer at most once, and in none that is kept.
 
 import csv
 import io
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +40,7 @@ from patients.services.unblinding import (
 )
 from trials.api.access import site_for, trial_for
 from trials.api.authentication import acting_user
-from trials.identity import Shown
+from trials.api.proofs import ProofIn, with_proof
 from trials.models import UnblindingRequest, User
 from trials.permissions import Permission
 from trials.services.unblinding import prove
@@ -50,13 +51,6 @@ from trials.services.unblinding_requests import (
     request_trial_unblinding,
     withdraw_unblinding_request,
 )
-
-
-class ProofIn(Shape):
-    """Who you are, proved again: password, and the code of a second factor if you have one."""
-
-    password = serializers.CharField(max_length=200, trim_whitespace=False)
-    code = serializers.CharField(max_length=20, allow_blank=True, default="")
 
 
 class EmergencyUnblindingIn(ProofIn):
@@ -160,9 +154,7 @@ class OpenedOut(Shape):
 
 def proved(request: Request, body: dict[str, Any], *, purpose: str, **about: Any) -> dict[str, Any]:
     """Return a body with the proof of who sends it in the place of password and code."""
-    rest = {name: value for name, value in body.items() if name not in ("password", "code")}
-    shown = Shown(password=body["password"], code=body["code"])
-    return {**rest, "proof": prove(acting_user(request), shown, purpose=purpose, **about)}
+    return with_proof(request, body, partial(prove, purpose=purpose, **about))
 
 
 def proved_on(request: Request, body: dict[str, Any], record_id: UUID) -> dict[str, Any]:

@@ -22,12 +22,13 @@ from patients.rules.unblinding import (
 )
 from patients.services.recording import refuse_if, store, subject_for
 from trials.errors import UnblindingRefused
+from trials.identity import Proof, require_proof
 from trials.models import RoleAssignment, Trial, UnblindingRequest, User
 from trials.permissions import Permission, Role
 from trials.rules.protocol import Arm
 from trials.rules.unblinding import look_reasons
 from trials.services.on_call import on_call
-from trials.services.unblinding import Proof, look, noting_refusals, open_look, require_proof
+from trials.services.unblinding import look, noting_refusals, open_look
 from trials.services.unblinding_requests import locked_request, request_facts, store_request
 
 

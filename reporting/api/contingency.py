@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from events.api.paging import Pages
 from events.api.recording import recorded_then_shown, valid
 from events.api.serializers import Shape
-from patients.api.unblinding import ProofIn, proved
+from patients.api.unblinding import proved
 from reporting.unblinded.contingency import (
     PASSWORDS,
     SHEETS,
@@ -30,6 +30,7 @@ from reporting.unblinded.contingency import (
 )
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
+from trials.api.proofs import ProofIn
 from trials.models import Site
 from trials.permissions import Permission
 

@@ -17,14 +17,13 @@ from events.reading import reading_as_system
 from patients.models import Subject
 from reporting.documents.contingency_sheet import Sheet, sealed_pdf
 from trials.errors import UnblindingRefused
+from trials.identity import Proof, require_proof
 from trials.models import SealedAccess, Site, User
 from trials.permissions import Permission, authorise
 from trials.services.unblinding import (
-    Proof,
     make_sheets,
     noting_refusals,
     open_look,
-    require_proof,
     sheet_passwords,
 )
 

@@ -307,12 +307,12 @@ def test_about_people_too_unknown_and_missing_fields_are_refused_by_name(study, 
     admin = caller_for(study.admin)
     before = contents()
 
-    unknown = admin.post(act.path, {**act.body, "password": "mine", "id": "x", "": 1})
+    unknown = admin.post(act.path, {**act.body, "secret": "mine", "id": "x", "": 1})
     nothing = admin.post(act.path, {})
     no_key = admin.post(act.path, act.body, key="")
 
     assert [a.status_code for a in (unknown, nothing, no_key)] == [400, 400, 400]
-    assert fields_of(unknown) == {"password", "id", "body"}
+    assert fields_of(unknown) == {"secret", "id", "body"}
     assert fields_of(nothing) <= set(act.body)
     assert fields_of(no_key) == {"Idempotency-Key"}
     assert contents() == before

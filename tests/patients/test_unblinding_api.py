@@ -8,8 +8,10 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from allauth.core import context
+from allauth.mfa.webauthn.internal import auth
 from django.conf import settings
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader
@@ -22,7 +24,7 @@ from tests.interface import caller_for, reasons_of
 from tests.marks import on_postgres
 from tests.patients.test_unblinding import ARMS, WORD, naming_an_arm, with_passwords
 from tests.postgres import at_once
-from tests.trials.test_log_ins import enter
+from tests.trials.test_log_ins import code, enrolled, enter
 from tests.trials.test_passkeys import options_on, owner_of
 from trials.log_in.requests import BEGAN
 from trials.models import RefusedLook, SealedAccess
@@ -79,6 +81,23 @@ def test_the_interface_shows_the_arm_once_and_refuses_the_repeated_request(study
         "public.trials_protocolversion", "public.trials_protocolversionhistory",
     }  # fmt: skip
     assert "arm" not in caller.get(emergency_of(subject)).json()["results"][0]
+
+
+def test_a_repeated_request_with_its_code_is_refused_by_its_name_and_shuts_nothing(study):
+    subject, investigator = study.randomised(), study.people[Role.INVESTIGATOR]
+    secret = enrolled(investigator)
+    caller = caller_for(investigator)
+    request = {**EMERGENCY, "code": code(secret)}
+
+    first = caller.post(emergency_of(subject), request, key="a")
+    limit = settings.VIGIL_LOCK_FAILURES
+    again = [caller.post(emergency_of(subject), request, key="a") for _ in range(limit)]
+    later = caller.post(emergency_of(subject), {**EMERGENCY, "code": code(secret, 1)}, key="b")
+
+    assert first.status_code == later.status_code == 201
+    assert {answer.status_code for answer in again} == {409}
+    assert reasons_of(again[-1]) == {("", "code_used")}
+    assert RefusedLook.objects.latest("refused_at").reason == "code_used"
 
 
 def test_the_screen_shows_the_treatment_once_and_keeps_it_nowhere(study):
@@ -207,11 +226,20 @@ def test_a_passkey_that_is_not_theirs_or_asked_nobody_shows_nothing(study, telep
     assert not Unblinding.objects.exists()
 
 
+def asked_by_the_library(client, person):
+    request = RequestFactory(SERVER_NAME="localhost").get("/")
+    request.session = client.session
+    with context.request_context(request):
+        asked = auth.begin_authentication(person)
+    request.session.save()
+    return asked
+
+
 def test_what_the_library_asks_for_its_own_pages_confirms_nothing_here(study, telephone):
-    """Its page to confirm asks for a finger only where there is one, and so does its challenge."""
+    """Its second step asks for a finger only where there is one, and so does its challenge."""
     subject, client = study.randomised(), browser(study.people[Role.INVESTIGATOR])
     form = signed_on(client, subject, telephone)
-    asked = options_on(client.get(reverse("mfa_reauthenticate_webauthn")))
+    asked = asked_by_the_library(client, study.people[Role.INVESTIGATOR])
 
     for key in (telephone, replace(telephone, verifies=False)):
         form["credential"] = json.dumps(key.signs(asked))

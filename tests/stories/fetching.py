@@ -33,7 +33,7 @@ ABOUT_PEOPLE = re.compile(
     "/(security|user|loginrecord|machineclient|training|roleassignment|leaver|oncall"
     "|accessreview|periodictask)/"
 )
-SUBJECT = "<uuid:subject_id>"
+SUBJECT, RECORD = "<uuid:subject_id>", "<uuid:record_id>"
 QUERIES = {
     "reports/pfs": f"cutoff={TODAY}",
     "/events": "trial=<slug:code>",
@@ -47,6 +47,38 @@ def routes_of_the_interface(study: Study) -> list[str]:
 
     What is named after a record of another kind, or has no such record, is left out.
     """
+    named = _names(study)
+    found = []
+    for route in _addresses("get"):
+        if route.endswith(NOT_ASKED):
+            continue
+        query = next((q for end, q in QUERIES.items() if route.endswith(end)), "")
+        address = _filled(f"{route}?{query}" if query else route, named)
+        if "<" not in address.replace(SUBJECT, ""):
+            found.append(address)
+            found += [f"{address}?as={kind}" for kind in ("html", "pdf") if summary_of(route)]
+    return found
+
+
+def posts_of_the_interface(study: Study) -> list[str]:
+    """Return every address of the interface that takes a body, as those that can be got."""
+    named = _names(study)
+    found = [_filled(route, named) for route in _addresses("post")]
+    return [address for address in found if "<" not in address.replace(SUBJECT, "")]
+
+
+def addresses_of_a_record(method: str) -> list[str]:
+    """Return the addresses of the interface that are named after one record of any kind."""
+    return [route for route in _addresses(method) if RECORD in route]
+
+
+def _addresses(method: str) -> list[str]:
+    routes = _routes(get_resolver().url_patterns)
+    ours = [(route, view) for route, view in routes if route.startswith("api/v1/")]
+    return [f"/{route}" for route, view in ours if hasattr(view.view_class, method)]
+
+
+def _names(study: Study) -> dict[str, str]:
     named = {
         "<slug:code>": study.trial.code,
         "<version:version>": study.trial.current_version.version,
@@ -55,19 +87,13 @@ def routes_of_the_interface(study: Study) -> list[str]:
     }
     for summary in SafetySummary.objects.filter(trial=study.trial)[:1]:
         named["<uuid:summary_id>"] = str(summary.pk)
-    found = []
-    for route, view in _routes(get_resolver().url_patterns):
-        if route.endswith(NOT_ASKED):
-            continue
-        if route.startswith("api/v1/") and hasattr(view.view_class, "get"):
-            query = next((q for end, q in QUERIES.items() if route.endswith(end)), "")
-            address = f"/{route}?{query}" if query else f"/{route}"
-            for name, value in named.items():
-                address = address.replace(name, value)
-            if "<" not in address.replace(SUBJECT, ""):
-                found.append(address)
-                found += [f"{address}?as={kind}" for kind in ("html", "pdf") if summary_of(route)]
-    return found
+    return named
+
+
+def _filled(address: str, named: Mapping[str, str]) -> str:
+    for name, value in named.items():
+        address = address.replace(name, value)
+    return address
 
 
 def summary_of(route: str) -> bool:
@@ -194,12 +220,16 @@ class Reader:
                 seen.add(path)
                 waiting += [link for link in links(path, self.get(path)) if is_a_list(link)]
 
-    def post(self, path: str, body: Mapping[str, Any], *, called: str) -> str:
+    def post(self, path: str, body: Mapping[str, Any], *, called: str, kept_as: str = "") -> str:
         """Send a body to the interface; the answer is kept under the path and a name."""
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         content = json.dumps(body, default=str)
         answer = self.program.generic("POST", path, content, "application/json", headers=headers)
-        return self._kept(f"{path} {called}", answer)
+        return self._kept(f"{kept_as or path} {called}", answer)
+
+    def forget(self, name: str) -> None:
+        for kept in (name, f"{name} headers", f"{name} log"):
+            self.pages.pop(kept, None)
 
     def _kept(self, name: str, answer: Any) -> str:
         assert answer.status_code < 500, name

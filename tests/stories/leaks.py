@@ -1,36 +1,35 @@
 """A referee for the blind: can anything a person fetched be made to tell the arm?
 
 What was fetched is taken apart without knowing what it means. Whatever stands with one subject
-(JSON objects, table rows, whole pages) becomes numbers: lengths, places in lists, digits, parities,
-instants, texts. Two tests then look for the arm in them: each number alone, by rank, corrected for
-how many different ones there are; and all together, by a forest that predicts subjects it has not
-seen.
+(JSON objects, table rows, whole pages) becomes numbers: lengths, places in lists, digits, rests of
+divisions, instants and the time between them, how long an answer took by its log line, texts. All
+that all blinded people were told is judged at once, by ``chance``.
 """
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
 import numpy as np
-from scipy.stats import mannwhitneyu, rankdata
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from scipy.stats import rankdata
+
+from tests.stories.chance import Verdict, verdict_on
 
 
-CHANCE = 1e-6  # below this, what was fetched tells the arm
-NEAR = 1e-2  # below this, the normal approximation is not good enough
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CODE = re.compile(r"(?=.*\d)[A-Za-z]{0,4}[-\d]{5,20}")
 NAME = re.compile(rf"{UUID.pattern}|[A-Za-z]{{0,4}}[-\d]{{4,20}}")
 PART = re.compile(r"[?&](after|page_size|p)=\d+")  # of a long answer
 ROWS, PLACES = 12, 9  # of one kind of row, and of one number, how many are looked at one by one
+GAPS = 40  # between the moments of one subject, how many are looked at one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +44,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How well the arm can be told: the smallest probabilities under chance, and from what."""
+class Told:
+    """The numbers somebody was told: their names, and one line of ranks for each subject."""
 
-    alone: float
-    feature: str
-    together: float
-    features: int
-
-    @property
-    def tells(self) -> bool:
-        return min(self.alone, self.together) < CHANCE
+    names: list[str]
+    ranks: np.ndarray
 
 
 # --- Taking apart -----------------------------------------------------------------------------
@@ -178,23 +171,27 @@ def _named(row: Row, names: Mapping[str, str]) -> set[str]:
 # --- Numbers ----------------------------------------------------------------------------------
 
 
-def numbers(owned: Mapping[str, Sequence[Row]]) -> tuple[list[str], np.ndarray]:
-    """Return the features' names and one line of ranks for each subject, in its order.
-
-    Numbers that rank the subjects alike, up or down, are one feature under the first one's name:
-    what is shown in ten places is tested once.
-    """
+def numbers(owned: Mapping[str, Sequence[Row]]) -> Told:
+    """Return the numbers by name, with one line of ranks for each subject, in its order."""
     lines: dict[tuple[float, ...], str] = {}
     for name, column in _columns(owned).items():
         lines.setdefault(tuple(column.get(subject, -1.0) for subject in owned), name)
-    different: dict[bytes, tuple[str, np.ndarray]] = {}
-    for line, name in lines.items():
-        ranks = rankdata(line)
-        rising = ranks if ranks[0] <= ranks.mean() else len(owned) + 1 - ranks
-        if np.ptp(ranks):
-            different.setdefault(rising.tobytes(), (name, rising))
-    names = [name for name, _ in different.values()]
-    return names, np.array([ranks for _, ranks in different.values()]).T
+    if not lines:
+        return Told([], np.empty((len(owned), 0)))
+    return _different([*lines.values()], rankdata(np.array([*lines]), axis=1))
+
+
+def _different(names: Sequence[str], lines: np.ndarray) -> Told:
+    """Keep of the numbers that rank the subjects alike, up or down, the first one.
+
+    What is shown in ten places is tested once.
+    """
+    falling = lines[:, :1] > lines.mean(axis=1, keepdims=True)
+    rising = np.where(falling, lines.shape[1] + 1 - lines, lines)
+    kept: dict[bytes, int] = {}
+    for i in np.flatnonzero(np.ptp(lines, axis=1)):
+        kept.setdefault(rising[i].tobytes(), int(i))
+    return Told([names[i] for i in kept.values()], rising[[*kept.values()]].T)
 
 
 def _columns(owned: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, float]]:
@@ -209,7 +206,16 @@ def _columns(owned: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, float]]:
             for i, row in enumerate(of_kind[:ROWS]):
                 for name, number in _of_row(row):
                     columns[f"{kind} {i} {name}"][subject] = number
+        for i, gap in enumerate(_gaps(rows)):
+            columns[f"time between moments {i} and {i + 1}"][subject] = gap
     return columns
+
+
+def _gaps(rows: Sequence[Row]) -> list[float]:
+    """Return the seconds between the moments that stand with one subject, one after the other."""
+    told = {value for row in rows for value in row.values.values() if isinstance(value, str)}
+    moments = sorted({m.timestamp() for value in told if (m := _instant(value)) is not None})
+    return [later - earlier for earlier, later in pairwise(moments)][:GAPS]
 
 
 def _of_row(row: Row) -> Iterator[tuple[str, float]]:
@@ -244,7 +250,8 @@ def _numbers_in(value: Any) -> Iterator[tuple[str, float]]:
     elif digits := re.sub(r"[^0-9]", "", text)[:15]:
         yield "number", int(digits)
         yield "parity", int(digits) % 2
-        yield "modulo 3", int(digits) % 3
+        for rest in range(3):
+            yield f"modulo 3 is {rest}", int(digits) % 3 == rest
         yield "last digit", int(digits[-1])
         for i, digit in enumerate(digits[:PLACES]):
             yield f"digit {i}", int(digit)
@@ -260,43 +267,18 @@ def _instant(text: str) -> datetime | None:
 # --- Judging ----------------------------------------------------------------------------------
 
 
-def judge(
-    pages: Mapping[str, str], subjects: Mapping[str, str], arm_of: Mapping[str, str]
-) -> Verdict:
-    """Return how well the arms can be told from pages by path. ``arm_of`` is the truth."""
+def told_by(pages: Mapping[str, str], subjects: Mapping[str, str], judged: Collection[str]) -> Told:
+    """Return the numbers that stand in pages by path with each of the subjects that are judged."""
     rows = [row for path, text in sorted(pages.items()) for row in rows_of(path, text)]
-    owned = belonging(rows, {name: s for name, s in subjects.items() if s in arm_of})
-    names, table = numbers(owned)
-    truth = np.array([arm_of[subject] == min(arm_of.values()) for subject in owned])
-    if not names:
-        return Verdict(1.0, "", 1.0, 0)
-    ranks = _by_rank(table[truth], table[~truth])
-    best = int(np.argmin(ranks))
-    return Verdict(
-        alone=min(1.0, float(ranks[best]) * len(names)),
-        feature=names[best],
-        together=_forest(table, truth),
-        features=len(names),
-    )
+    return numbers(belonging(rows, {name: s for name, s in subjects.items() if s in judged}))
 
 
-def _by_rank(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return for each column how likely chance parts two groups by rank as far, either way round.
+def judge(told: Mapping[str, Told], arms: Sequence[str]) -> Verdict:
+    """Return how well the arms can be told from all that everybody was told, by who it was.
 
-    Exactly for the ones that are far apart and without ties.
+    ``arms`` are the true ones, in the order of the subjects' lines.
     """
-    found = mannwhitneyu(one, other, axis=0, method="asymptotic").pvalue
-    for i in np.flatnonzero(found < NEAR):
-        if len(np.unique([*one[:, i], *other[:, i]])) == len(one) + len(other):
-            found[i] = mannwhitneyu(one[:, i], other[:, i], method="exact").pvalue
-    return found
-
-
-def _forest(table: np.ndarray, truth: np.ndarray) -> float:
-    """Return how likely chance ranks unseen subjects as well as the forest does."""
-    forest = ExtraTreesClassifier(
-        60, min_samples_leaf=2, max_features=0.2, class_weight="balanced", random_state=1
-    )
-    folds = StratifiedKFold(4, shuffle=True, random_state=1)
-    scores = cross_val_predict(forest, table, truth, cv=folds, method="predict_proba")[:, 1]
-    return float(mannwhitneyu(scores[truth], scores[~truth], alternative="greater").pvalue)
+    names = [f"{who}: {name}" for who, one in told.items() for name in one.names]
+    all_of_it = _different(names, np.hstack([one.ranks for one in told.values()]).T)
+    truth = np.array([arm == min(arms) for arm in arms])
+    return verdict_on(all_of_it.names, all_of_it.ranks, truth)

@@ -1,5 +1,6 @@
 """The administrator's pages about accounts, log-ins and clients, as they are used."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -9,12 +10,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from events.models import IdempotencyRecord
-from tests.trials.test_log_ins import Kind, Office, enrolled, enter, kinds
+from tests.trials.test_log_ins import PASSWORD, Kind, Office, code, enrolled, enter, kinds
+from tests.trials.test_passkeys import options_on, owner_of
 from trials.models import MachineClient, User
 from trials.permissions import Role
 
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("quick_log_ins")]
+
+KNOWN = {"password": PASSWORD}
 
 
 @pytest.fixture
@@ -28,6 +32,8 @@ def admin(study) -> Client:
 
 
 def browser(person) -> Client:
+    person.set_password(PASSWORD)
+    person.save()
     client = Client()
     client.force_login(person)
     return client
@@ -66,7 +72,7 @@ def test_a_lock_is_ended_and_a_lost_factor_removed_with_a_reason(study, admin):
 
 def test_a_client_is_given_renewed_and_ended(study, admin):
     last = timezone.now().date() + timedelta(30)
-    form = {"key": "a", "site": study.site.pk, "name": "Ward", "scopes": ["read"]}
+    form = {"key": "a", "site": study.site.pk, "name": "Ward", "scopes": ["read"], **KNOWN}
 
     given = admin.post(reverse("admin:trials_machineclient_add"), {**form, "expires_on": last})
     client = MachineClient.objects.get()
@@ -74,7 +80,7 @@ def test_a_client_is_given_renewed_and_ended(study, admin):
     forms = own.replace("change/", "forms/")
     renewed = admin.post(
         f"{forms}renew/",
-        {"key": "b", "expires_on": last, "overlap_hours": 1},
+        {"key": "b", "expires_on": last, "overlap_hours": 1, **KNOWN},
     )
     page = admin.get(own)
     admin.post(f"{forms}end/", {"key": "c", "reason": "over"})
@@ -92,7 +98,7 @@ def test_a_client_is_given_renewed_and_ended(study, admin):
 def test_everybody_makes_a_client_for_a_program_of_their_own_and_sees_no_others(study, role):
     one, other = study.person(role), study.person(Role.MONITOR)
     last = timezone.now().date() + timedelta(30)
-    form = {"key": "a", "trial": study.trial.pk, "name": "R", "scopes": ["read"]}
+    form = {"key": "a", "trial": study.trial.pk, "name": "R", "scopes": ["read"], **KNOWN}
     page, theirs = browser(one), browser(other)
 
     given = page.post(reverse("admin:trials_machineclient_own"), {**form, "expires_on": last})
@@ -114,10 +120,62 @@ def test_everybody_makes_a_client_for_a_program_of_their_own_and_sees_no_others(
     assert [change in each.content.decode() for each in listed] == [True, False]
 
 
+def own_program(study, **sent):
+    last = timezone.now().date() + timedelta(30)
+    trial = study.trial.pk
+    return {"key": "a", "trial": trial, "name": "R", "scopes": ["read"], "expires_on": last, **sent}
+
+
+@pytest.mark.parametrize("shown", [{}, {"password": "wrong"}, {"code": "000000"}])
+def test_an_open_session_alone_makes_no_credentials(study, admin, shown):
+    own = admin.post(reverse("admin:trials_machineclient_own"), own_program(study, **shown))
+    form = {**own_program(study, **shown), "site": study.site.pk}
+    for_site = admin.post(reverse("admin:trials_machineclient_add"), form)
+
+    assert [answer.context["form"].secret for answer in (own, for_site)] == ["", ""]
+    assert not MachineClient.objects.exists()
+    assert set(kinds(study.admin)) <= {Kind.NOT_CONFIRMED}
+
+
+def test_an_open_session_alone_renews_no_credentials(study, admin):
+    admin.post(reverse("admin:trials_machineclient_own"), own_program(study, **KNOWN))
+    client = MachineClient.objects.get()
+    page = reverse("admin:trials_machineclient_form", args=[client.pk, "renew"])
+    form = {"key": "b", "expires_on": client.expires_on, "overlap_hours": 0}
+
+    admin.post(page, {**form, "password": "wrong"})
+    client.refresh_from_db()
+    before = client.renewed_at
+    admin.post(page, {**form, **KNOWN})
+    client.refresh_from_db()
+
+    assert before is None
+    assert client.renewed_at is not None
+
+
+def test_credentials_are_made_by_password_and_code_or_by_a_passkey(study, admin):
+    page = reverse("admin:trials_machineclient_own")
+    key = owner_of(study.admin)
+    secret = enrolled(study.admin)
+    browser_of_key = Client(SERVER_NAME="localhost")
+    browser_of_key.force_login(study.admin)
+    options = options_on(browser_of_key.get(page), "vg-passkey-options")
+    signed = json.dumps(key.signs(options))
+
+    alone = admin.post(page, own_program(study, **KNOWN))
+    both = admin.post(page, own_program(study, **KNOWN, code=code(secret)))
+    passkey = own_program(study, credential=signed, key="b", name="S")
+    by_key = browser_of_key.post(page, passkey)
+
+    assert alone.context["form"].secret == ""
+    assert secret_on(both) != secret_on(by_key)
+    assert MachineClient.objects.count() == 2
+
+
 @pytest.mark.parametrize("days", [-1, 400])
 def test_a_program_of_ones_own_has_a_last_day_that_can_be(study, admin, days):
     last = timezone.now().date() + timedelta(days)
-    form = {"key": "a", "trial": study.trial.pk, "name": "R", "scopes": ["read"]}
+    form = {"key": "a", "trial": study.trial.pk, "name": "R", "scopes": ["read"], **KNOWN}
 
     answer = admin.post(reverse("admin:trials_machineclient_own"), {**form, "expires_on": last})
 

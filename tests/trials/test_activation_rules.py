@@ -67,6 +67,8 @@ def test_a_replay_may_choose_a_day_of_the_past():
         (("ratio = 1", "ratio = 4"), "ratio"),
         (("value = [3]", "value = [6]"), "Block sizes"),
         (('code = "L"', 'code = "M"'), "(M)"),
+        (('label = "Placebo"', 'label = "Placebo capsules"'), "label"),
+        (('label = "High MRD"', 'label = "Intermediate MRD"'), "label"),
     ],
 )
 def test_what_the_list_was_made_from_cannot_be_amended_and_each_change_is_named(change, named):
@@ -80,10 +82,42 @@ def test_what_the_list_was_made_from_cannot_be_amended_and_each_change_is_named(
 @pytest.mark.parametrize(
     "change",
     [
-        ('label = "Placebo"', 'label = "Placebo capsules"'),
+        ('label = "High MRD"', 'label = "High residual disease"'),
+        ('label = "MRD level"', 'label = "Residual disease"'),
         ("start_platelets = { value = 50", "start_platelets = { value = 75"),
         ("ratio = 1\n", "ratio = 1\n# the same\n"),
     ],
 )
 def test_other_words_and_other_sections_can_be_amended(change):
     assert fixed_by_randomisation(changed(), changed(change)) == ()
+
+
+def test_arms_that_exchange_their_labels_are_another_trial():
+    swapped = changed(
+        ('label = "Lenalidomide"', 'label = "-"'),
+        ('label = "Placebo"', 'label = "Lenalidomide"'),
+        ('label = "-"', 'label = "Placebo"'),
+    )
+
+    assert len(fixed_by_randomisation(changed(), swapped)) == 2
+
+
+def test_a_factor_is_no_label_whatever_its_code():
+    factor = """
+[[factors]]
+code = "label"
+label = "Sex"
+variable = "sex"
+levels = [
+  { code = "F", label = "Women", any_of = ["female"] },
+  { code = "M", label = "Men", any_of = ["male"] },
+]
+source = "Invented"
+flag = "assumed"
+
+[[factors]]
+"""
+
+    (reason,) = fixed_by_randomisation(changed(), changed(("[[factors]]\n", factor[1:])))
+
+    assert "New stratification factor" in reason.detail

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trials.rules.protocol import Protocol, load_protocol
+from trials.rules.protocol import Protocol, amendment, load_protocol
 from trials.rules.protocol.amendment import by_section, changes, judges_otherwise
 
 
@@ -238,3 +238,62 @@ def test_changes_stand_under_their_sections_once():
 )
 def test_only_who_may_take_part_decides_whether_a_screening_is_judged_anew(replacement, expected):
     assert judges_otherwise(BEFORE, amended(replacement)) is expected
+
+
+AGES = """
+[[eligibility.criteria]]
+code = "age_band"
+label = "Neither young nor very old"
+any_of = [
+  { variable = "age", at_most = 90, unit = "years" },
+  { variable = "age", at_least = 100, unit = "years" },
+]
+source = "Invented"
+flag = "assumed"
+
+[[eligibility.timing]]"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "at_most = 90", "at_most = 40",
+            ["Alternative “age”, at most: falls from 90 to 40"],
+        ),
+        (
+            "at_least = 100", "at_least = 95",
+            ["Alternative “age”, at least: falls from 100 to 95"],
+        ),
+        (
+            '  { variable = "age", at_least = 100, unit = "years" },\n',
+            '  { variable = "ecog", at_most = 0, unit = "ECOG grade" },\n',
+            [
+                "New alternative: “ecog” (at most 0; unit ECOG grade)",
+                "Alternative removed: “age”",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_of_two_limits_of_one_variable_each_is_told(old, new, expected):
+    text = TEXT.replace("\n[[eligibility.timing]]", AGES, 1)
+    before, after = load_protocol(text), load_protocol(text.replace(old, new, 1))
+
+    criterion = "Criterion “Neither young nor very old”"
+    assert [row.text for row in changes(before, after)] == [f"{criterion}: {t}" for t in expected]
+    assert judges_otherwise(before, after)
+
+
+def test_what_has_no_words_is_told_all_the_same(monkeypatch):
+    monkeypatch.setattr(amendment, "_compared", lambda path, old, new: iter(()))
+
+    (row,) = changes(BEFORE, amended(("at_least = 18", "at_least = 21")))
+
+    assert row.text == "Eligibility: differs; compare the two files"
+
+
+@pytest.mark.parametrize(("old", "new"), [((3, 3), (3,)), ((3,), (3, 3))])
+def test_an_item_that_is_there_once_more_is_told(old, new):
+    (row,) = amendment._items(("randomisation", "block_sizes"), old, new, {})
+
+    assert row.text.startswith("Block sizes: now, 3")

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -14,8 +15,9 @@ from events.models import IdempotencyRecord
 from tests.factories import Study
 from tests.interface import SUBJECT, Caller, caller_for, reasons_of
 from tests.marks import on_postgres
-from tests.trials.test_log_ins import Office
+from tests.trials.test_log_ins import PASSWORD, Kind, Office, code, enrolled, kinds
 from trials.errors import ClientRefused
+from trials.identity import Proof
 from trials.models import MachineClient
 from trials.permissions import Role
 from trials.services.clients import end_client, give_client, give_site_client, renew_client
@@ -24,6 +26,7 @@ from trials.services.clients import end_client, give_client, give_site_client, r
 pytestmark = pytest.mark.django_db
 
 EVERY = ["read", "submit", "randomise", "dispense"]
+RENEWAL = {"overlap_hours": 0, "password": PASSWORD}
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +36,19 @@ def _fast(settings) -> None:
 
 @pytest.fixture
 def study() -> Office:
-    return Office()
+    study = Office()
+    for person in (study.admin, study.coordinator):
+        person.set_password(PASSWORD)
+        person.save()
+    return study
 
 
 def given(study: Office, *, scopes=EVERY, days: int = 30, **changes):
     at = timezone.now()
+    asked = {"proof": Proof(study.admin.pk), "expires_on": at.date() + timedelta(days), **changes}
     return give_site_client(
-        site=study.site, name="Hospital system", scopes=scopes, by=study.admin, at=at,
-        expires_on=at.date() + timedelta(days), **changes,
-    )  # fmt: skip
+        site=study.site, name="Hospital system", scopes=scopes, by=study.admin, at=at, **asked
+    )
 
 
 def ask(client: MachineClient, secret: str, **body):
@@ -120,7 +127,7 @@ def test_old_and_new_secret_hold_until_the_overlap_ends(study):
     at = timezone.now()
     _, new = renew_client(
         client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(hours=1),
-        by=study.admin, at=at,
+        proof=Proof(study.admin.pk), by=study.admin, at=at,
     )  # fmt: skip
 
     assert ask(client, old).status_code == ask(client, new).status_code == 200
@@ -134,7 +141,7 @@ def test_a_renewal_without_overlap_ends_the_old_secret_at_once(study):
     client, old = given(study)
     renew_client(
         client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(0), by=study.admin,
-        at=timezone.now(),
+        proof=Proof(study.admin.pk), at=timezone.now(),
     )  # fmt: skip
 
     assert ask(client, old).status_code == 401
@@ -143,7 +150,7 @@ def test_a_renewal_without_overlap_ends_the_old_secret_at_once(study):
 def test_a_second_renewal_ends_the_secret_before_the_last_at_once(study):
     client, first = given(study)
     how = {"client_id": client.pk, "expires_on": client.expires_on, "by": study.admin}
-    how |= {"overlap": timedelta(hours=1), "at": timezone.now()}
+    how |= {"overlap": timedelta(hours=1), "proof": Proof(study.admin.pk), "at": timezone.now()}
     _, second = renew_client(**how)
     _, third = renew_client(**how)
 
@@ -155,7 +162,7 @@ def test_the_overlap_ends_at_its_instant(study, monkeypatch):
     at = timezone.now()
     renew_client(
         client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(hours=1),
-        by=study.admin, at=at,
+        proof=Proof(study.admin.pk), by=study.admin, at=at,
     )  # fmt: skip
     moment = timedelta(microseconds=1)
 
@@ -174,7 +181,7 @@ def test_an_ended_client_is_not_renewed(study):
     with pytest.raises(ClientRefused) as refused:
         renew_client(
             client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(0),
-            by=study.admin, at=timezone.now(),
+            proof=Proof(study.admin.pk), by=study.admin, at=timezone.now(),
         )  # fmt: skip
 
     assert [reason.code for reason in refused.value.reasons] == ["client_ended"]
@@ -185,7 +192,7 @@ def test_a_renewal_keeps_the_scopes_and_the_tokens_that_are_out(study):
     held = token(client, secret)
     _, new = renew_client(
         client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(0), by=study.admin,
-        at=timezone.now(),
+        proof=Proof(study.admin.pk), at=timezone.now(),
     )  # fmt: skip
 
     assert ask(client, new).json()["scope"] == "read"
@@ -254,7 +261,7 @@ def test_ending_a_client_ends_its_tokens_and_both_secrets_at_once(study):
     client, old = given(study)
     _, new = renew_client(
         client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(days=1),
-        by=study.admin, at=timezone.now(),
+        proof=Proof(study.admin.pk), by=study.admin, at=timezone.now(),
     )  # fmt: skip
     held = token(client, new)
 
@@ -277,7 +284,8 @@ def test_nobody_gives_a_program_the_rights_of_another_person(study):
     with pytest.raises(ClientRefused) as refused:
         give_client(
             trial=study.trial, user=monitor, name="as somebody else", scopes=["read"],
-            expires_on=timezone.now().date(), by=study.admin, at=timezone.now(),
+            expires_on=timezone.now().date(), proof=Proof(study.admin.pk), by=study.admin,
+            at=timezone.now(),
         )  # fmt: skip
 
     assert {reason.code for reason in refused.value.reasons} == {"not_a_machine"}
@@ -288,7 +296,8 @@ def test_a_person_gives_a_program_of_their_own_their_own_rights(study):
 
     client, secret = give_client(
         trial=study.trial, user=monitor, name="my script", scopes=["read"],
-        expires_on=timezone.now().date(), by=monitor, at=timezone.now(),
+        expires_on=timezone.now().date(), proof=Proof(monitor.pk), by=monitor,
+        at=timezone.now(),
     )  # fmt: skip
 
     assert Caller(token(client, secret)).get("/sites").json()["count"] == 1
@@ -300,7 +309,7 @@ def test_a_coordinator_gives_no_client_and_sees_none(study):
     with pytest.raises(PermissionDenied):
         given(study, scopes=EVERY) if False else give_site_client(
             site=study.site, name="mine", scopes=["read"], by=study.coordinator,
-            expires_on=timezone.now().date(), at=timezone.now(),
+            proof=Proof(study.coordinator.pk), expires_on=timezone.now().date(), at=timezone.now(),
         )  # fmt: skip
     with pytest.raises(MachineClient.DoesNotExist):
         end_client(client_id=client.pk, reason="-", by=study.coordinator, at=timezone.now())
@@ -328,7 +337,7 @@ def days_on(days: int) -> str:
 def test_a_renewal_is_bounded_as_a_client_is(study, asked, status):
     admin = caller_for(study.admin)
     made = admin.post("/clients", body()).json()
-    renewal = {"overlap_hours": 0, "expires_on": days_on(30), **asked}
+    renewal = {**RENEWAL, "expires_on": days_on(30), **asked}
 
     assert admin.post(f"/clients/{made['id']}/renewals", renewal).status_code == status
 
@@ -337,9 +346,10 @@ def test_nobody_renews_the_program_of_another_person(study):
     monitor = study.person(Role.MONITOR)
     client, secret = give_client(
         trial=study.trial, user=monitor, name="my script", scopes=["read"],
-        expires_on=timezone.now().date(), by=monitor, at=timezone.now(),
+        expires_on=timezone.now().date(), proof=Proof(monitor.pk), by=monitor,
+        at=timezone.now(),
     )  # fmt: skip
-    renewal = {"overlap_hours": 0, "expires_on": days_on(30)}
+    renewal = {**RENEWAL, "expires_on": days_on(30)}
     path = f"/clients/{client.pk}/renewals"
 
     assert caller_for(study.admin).post(path, renewal).status_code == 403
@@ -351,7 +361,7 @@ def body(**changes):
     expires = (timezone.now().date() + timedelta(30)).isoformat()
     return {
         "trial": "CLLM1", "site": "DE-01", "name": "Hospital system", "scopes": EVERY,
-        "expires_on": expires, **changes,
+        "expires_on": expires, "password": PASSWORD, **changes,
     }  # fmt: skip
 
 
@@ -378,7 +388,7 @@ def test_the_interface_renews_and_ends_and_says_when_a_client_was_last_used(stud
     token(client, made["secret"])
 
     renewed = admin.post(
-        f"{path}/renewals", {"expires_on": body()["expires_on"], "overlap_hours": 24}
+        f"{path}/renewals", {**RENEWAL, "expires_on": body()["expires_on"], "overlap_hours": 24}
     )
     listed = {one["id"]: one for one in admin.get("/clients").json()["results"]}
     ended = admin.post(f"{path}/ends", {"reason": "no longer needed"})
@@ -409,6 +419,59 @@ def test_what_is_wrong_with_a_client_is_named_and_nothing_is_made(study, changes
 
     assert expected[1] in {code for _, code in reasons_of(answer)}
     assert MachineClient.objects.count() == before
+
+
+@pytest.mark.parametrize("shown", [{"password": "wrong"}, {"password": PASSWORD, "code": "000000"}])
+def test_a_token_or_session_alone_makes_and_renews_no_credentials(study, shown):
+    client, secret = given(study)
+    enrolled(study.admin)
+    admin = caller_for(study.admin)
+
+    made = admin.post("/clients", body(name="Another", **shown))
+    path = f"/clients/{client.pk}/renewals"
+    renewed = admin.post(path, {**RENEWAL, "expires_on": days_on(30), **shown})
+
+    assert reasons_of(made) == reasons_of(renewed) == {("", "identity_not_confirmed")}
+    assert ask(client, secret).status_code == 200
+    assert MachineClient.objects.filter(name="Another").count() == 0
+    assert kinds(study.admin) == [Kind.NOT_CONFIRMED] * 2
+
+
+def test_password_and_code_make_and_renew_credentials_over_the_interface(study):
+    code_of = partial(code, enrolled(study.admin))
+    admin = caller_for(study.admin)
+
+    made = admin.post("/clients", body(code=code_of()))
+    renewal = {**RENEWAL, "expires_on": days_on(30), "code": code_of(1)}
+    renewed = admin.post(f"/clients/{made.json()['id']}/renewals", renewal)
+
+    assert (made.status_code, renewed.status_code) == (201, 201)
+
+
+def test_a_program_cannot_renew_itself(study):
+    client, secret = given(study, scopes=["manage"])
+    path = f"/clients/{client.pk}/renewals"
+    program = Caller(token(client, secret))
+
+    answer = program.post(path, {**RENEWAL, "expires_on": days_on(30)})
+
+    assert reasons_of(answer) == {("", "identity_not_confirmed")}
+    assert ask(client, secret).status_code == 200
+
+
+def test_a_request_without_its_key_uses_no_code_up(study):
+    once = code(enrolled(study.admin))
+    admin = caller_for(study.admin)
+
+    without = admin.post("/clients", body(code=once), key="")
+    with_it = admin.post("/clients", body(code=once))
+
+    assert (without.status_code, with_it.status_code) == (400, 201)
+
+
+def test_somebody_elses_proof_makes_nothing(study):
+    with pytest.raises(ValueError, match="another person"):
+        given(study, proof=Proof(study.coordinator.pk))
 
 
 @on_postgres

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.test import Client
 from django.urls import reverse
@@ -14,8 +15,8 @@ from django.utils import timezone
 from tests.factories import NOW, TRAINED, Study, protocol_text, user
 from tests.marks import on_postgres
 from tests.postgres import at_once
-from trials.identity import Shown, confirms_identity, takes_code
-from trials.log_in.requests import BEGAN, LAST
+from trials.identity import Shown, confirms_identity, takes_code, was_used
+from trials.log_in.requests import BEGAN, LAST, PROVED
 from trials.models import LogInRecord, UsedPassword
 from trials.models.accounts import Kind, Method
 from trials.permissions import Role
@@ -496,15 +497,88 @@ def test_a_session_that_ended_does_not_come_back_with_its_cookie(person, setting
     assert again.get(HOME).status_code == 302
 
 
-@pytest.mark.parametrize(("ago", "asks"), [(-2, False), (2, True)])
+@pytest.mark.parametrize(("ago", "asks"), [(298, False), (302, True)])
 def test_who_confirmed_who_they_are_is_asked_anew_after_five_minutes(person, ago, asks):
     client = logged_in(person.username)
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
-    session = client.session
-    session["account_authentication_methods"][-1]["at"] -= 300 + ago
-    session.save()
+    confirms_on_page(client)
+    shift(client, PROVED, timedelta(seconds=ago))
 
     assert (client.get(reverse("mfa_add_webauthn")).status_code == 302) is asks
+
+
+CHANGES = ("mfa_activate_totp", "mfa_add_webauthn", "mfa_generate_recovery_codes")
+UNDOINGS = ("mfa_deactivate_totp", "mfa_remove_webauthn")
+
+
+def confirms_on_page(client: Client, password: str = PASSWORD, **sent: str):
+    return client.post(reverse("account_reauthenticate"), {"password": password, **sent})
+
+
+@pytest.mark.parametrize("name", [*CHANGES, *UNDOINGS])
+def test_a_log_in_of_a_moment_ago_changes_no_way_in_until_it_is_confirmed(person, name):
+    client = logged_in(person.username)
+    address = reverse(name, args=[1] if name == "mfa_remove_webauthn" else [])
+    before = kinds(person)
+
+    asked = [client.get(address), client.post(address, {"code": "000000"})]
+    confirms_on_page(client)
+    now = client.get(address)
+
+    assert {answer.url.split("?")[0] for answer in asked} == {reverse("account_reauthenticate")}
+    assert before == kinds(person)[:-1]
+    assert now.status_code != 302 or now.url == reverse("mfa_activate_totp")
+
+
+def test_one_confirmation_is_good_for_one_change(person):
+    enrolled(person)
+    client, address = Client(), reverse("mfa_generate_recovery_codes")
+    client.force_login(person)
+    session = client.session
+    session[PROVED] = timezone.now().timestamp()
+    session.save()
+
+    first, again = client.post(address), client.post(address)
+
+    assert first.url == reverse("mfa_view_recovery_codes")
+    assert again.url.startswith(reverse("account_reauthenticate"))
+    assert kinds(person) == [Kind.CODES_MADE]
+
+
+def test_whoever_has_a_second_factor_changes_a_way_in_by_password_and_code(person):
+    secret = enrolled(person)
+    client, address = Client(), reverse("mfa_add_webauthn")
+    client.force_login(person)
+
+    alone = confirms_on_page(client)
+    wrong = confirms_on_page(client, "wrong", code=code(secret))
+    both = confirms_on_page(client, code=code(secret), next=address)
+
+    assert [answer.status_code for answer in (alone, wrong)] == [200, 200]
+    assert "The password, or the code, is not right" in alone.content.decode()
+    assert both.url == address
+    assert kinds(person) == [Kind.NOT_CONFIRMED, Kind.NOT_CONFIRMED, Kind.IDENTITY_CONFIRMED]
+
+
+def test_somebody_of_single_sign_on_alone_adds_a_way_in_soon_after_they_came(person):
+    person.set_unusable_password()
+    person.save()
+    client, page = Client(), reverse("account_reauthenticate")
+    client.force_login(person)
+    client.get(HOME)
+
+    shift(client, BEGAN, timedelta(seconds=302))
+    late = client.post(page)
+    shift(client, BEGAN, timedelta(seconds=290))
+    soon = client.post(page, {"next": reverse("mfa_activate_totp")})
+
+    assert "Your log-in is too long ago" in late.content.decode()
+    assert client.get(soon.url).status_code == 200
+
+
+def test_who_was_confirmed_goes_to_no_other_host(person):
+    client = logged_in(person.username)
+
+    assert confirms_on_page(client, next="https://elsewhere.example/").url == reverse("mfa_index")
 
 
 def test_work_puts_the_idle_limit_off_and_the_longest_time_not(person):
@@ -641,6 +715,60 @@ def test_identity_is_confirmed_by_password_and_code_and_a_code_is_good_once(pers
     assert not confirms(person)
     assert confirms(person, code=once)
     assert not confirms(person, code=once)
+
+
+def test_a_right_code_that_was_used_is_refused_and_counted_as_no_failure(person):
+    once = code(enrolled(person))
+    confirms(person, code=once)
+
+    again = [confirms_identity(person, Shown(password=PASSWORD, code=once)) for _ in range(4)]
+
+    assert {(one.user, one.locked_until, one.code_used) for one in again} == {(None, None, True)}
+    assert kinds(person) == [Kind.IDENTITY_CONFIRMED] + [Kind.CODE_USED] * 4
+
+
+def test_a_wrong_code_is_refused_and_counted(person):
+    secret = enrolled(person)
+    confirms(person, code=code(secret))
+    wrong = "000000" if code(secret) != "000000" else "000001"
+
+    found = [confirms_identity(person, Shown(password=PASSWORD, code=wrong)) for _ in range(4)]
+
+    assert [bool(one.locked_until) for one in found] == [False, False, False, True]
+    assert not any(one.code_used for one in found)
+    assert kinds(person) == [Kind.IDENTITY_CONFIRMED] + [Kind.NOT_CONFIRMED] * 3
+
+
+def test_whoever_has_a_used_code_and_guesses_the_password_is_counted_and_told_nothing(person):
+    once = code(enrolled(person))
+    confirms(person, code=once)
+
+    found = [confirms_identity(person, Shown(password="wrong", code=once)) for _ in range(4)]
+
+    assert not any(one.code_used for one in found)
+    assert found[-1].locked_until
+
+
+@pytest.mark.parametrize(("steps", "known"), [(0, True), (-1, False), (1, False)])
+def test_the_code_used_last_is_known_however_late_it_comes_again(person, steps, known):
+    secret = enrolled(person)
+    at = timezone.now()
+    used_at = at - timedelta(minutes=10)
+    step = int(used_at.timestamp()) // 30
+    assert takes_code(person, format_hotp_value(hotp_value(secret, step)), at=used_at)
+
+    then = format_hotp_value(hotp_value(secret, step + steps))
+
+    assert was_used(person, then, at=at) is known
+
+
+def test_a_recovery_code_that_was_used_is_known_and_an_unused_one_is_not(person):
+    enrolled(person)
+    codes = RecoveryCodes.activate(person).get_unused_codes()
+    confirms(person, code=codes[0])
+
+    assert [was_used(person, each, at=timezone.now()) for each in codes[:2]] == [True, False]
+    assert not confirms(person, code=codes[0])
 
 
 def test_without_a_second_factor_the_password_is_enough_and_a_wrong_one_is_not(person):

@@ -77,8 +77,12 @@ def confirmed(name: str) -> Client:
     """A browser somebody logged in with and has just confirmed in that it is still them."""
     client = browser()
     assert enter(name, client=client).status_code == 302
-    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+    confirms(client)
     return client
+
+
+def confirms(client: Client):
+    return client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
 
 
 def owner_of(person, **how) -> Authenticator:
@@ -118,7 +122,8 @@ def test_somebody_makes_a_passkey_logs_out_and_logs_in_with_it_alone(person):
     assert answer.redirect_chain[-1][0] == HOME
     assert is_in(client)
     assert kinds(person) == [
-        Kind.LOGGED_IN, Kind.FACTOR_ADDED, Kind.LOGGED_OUT, Kind.LOGGED_IN,
+        Kind.LOGGED_IN, Kind.IDENTITY_CONFIRMED, Kind.FACTOR_ADDED, Kind.LOGGED_OUT,
+        Kind.LOGGED_IN,
     ]  # fmt: skip
     assert LogInRecord.objects.last().method == Method.PASSKEY
 
@@ -142,15 +147,17 @@ def test_a_passkey_confirms_that_it_is_still_the_same_person(person):
     key = owner_of(person)
     client = browser()
     knocks(client, key)
-    page = reverse("mfa_reauthenticate_webauthn")
+    page = reverse("account_reauthenticate")
 
-    options = options_on(client.get(page))
-    wrong = client.post(page, {"credential": json.dumps(Authenticator().signs(options))})
-    options = options_on(client.get(page))
-    right = client.post(page, {"credential": json.dumps(key.signs(options)), "next": ADD})
+    def sends_signed(signer):
+        options = options_on(client.get(page), "vg-passkey-options")
+        return client.post(page, {"credential": json.dumps(signer.signs(options)), "next": ADD})
 
-    assert "not valid" in wrong.content.decode()
+    wrong, right = sends_signed(Authenticator()), sends_signed(key)
+
+    assert "This passkey did not confirm it" in wrong.content.decode()
     assert right.url == ADD
+    assert client.get(ADD).status_code == 200
 
 
 def test_where_a_second_factor_is_required_a_passkey_alone_is_enough(person, settings):
@@ -365,6 +372,7 @@ def test_what_was_sent_to_make_a_passkey_makes_it_once(study, person):
     second.get(ADD)
 
     assert adds(first, sent).status_code == 302
+    confirms(first)
     assert adds(first, sent).status_code == 200
     assert adds(second, sent).status_code == 200
     assert Kept.objects.filter(type="webauthn").count() == 1

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
+from math import comb
 
 import pytest
 from hypothesis import given
@@ -76,6 +77,7 @@ def test_cllm1s_blocks_of_three_by_hand():
         ((1, 1), 4, Fraction(1, 2) + (Fraction(16, 6) - 1) / 8),
         ((1, 1), 6, Fraction(1, 2) + (Fraction(64, 20) - 1) / 12),
         ((1, 1), 20, Fraction(1, 2) + (Fraction(2**20, 184_756) - 1) / 40),
+        ((1, 1), 200, Fraction(1, 2) + (Fraction(2**200, comb(200, 100)) - 1) / 400),
     ],
 )
 def test_two_equal_arms_are_those_of_blackwell_and_hodges(ratios, size, right):

@@ -7,6 +7,7 @@ from django import forms
 from django.conf import settings
 
 from trials.admin_forms import DayField, ServiceForm, offer_trials
+from trials.admin_proof import ProofForm
 from trials.api.scopes import Scope
 from trials.models import MachineClient, Site, Trial, User
 from trials.permissions import Permission
@@ -121,7 +122,7 @@ def scope_choices(*, without: tuple[Scope, ...] = ()) -> list[tuple[str, str]]:
     return [(one.value, f"{one.value}: {said[one]}") for one in Scope if one not in without]
 
 
-class GiveClientForm(SecretForm):
+class GiveClientForm(SecretForm, ProofForm):
     title, icon, submit = "New client", "key", "Give credentials"
     permission = Permission.MANAGE_CLIENTS
     note = f"For one program of one site. The secret is made. {SHOWN_ONCE}"
@@ -139,6 +140,7 @@ class GiveClientForm(SecretForm):
         widget=forms.CheckboxSelectMultiple,
     )
     expires_on = DayField(label="Last day", help_text="At most a year from now")
+    field_order = ("site", "name", "expires_on", "scopes", "password", "code")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -151,7 +153,7 @@ class GiveClientForm(SecretForm):
         return found
 
 
-class OwnClientForm(SecretForm):
+class OwnClientForm(SecretForm, ProofForm):
     title, icon, submit = "Program of your own", "terminal", "Make credentials"
     note = (
         "For a script of yours: it may do what you may, within the scopes, and every record names"
@@ -164,6 +166,7 @@ class OwnClientForm(SecretForm):
     name = forms.CharField(max_length=100, help_text="What the program is, as in R at my desk")
     scopes = forms.MultipleChoiceField(choices=scope_choices(), widget=forms.CheckboxSelectMultiple)
     expires_on = DayField(label="Last day", help_text="At most a year from now")
+    field_order = ("trial", "name", "expires_on", "scopes", "password", "code")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -183,7 +186,7 @@ class AboutClient(ServiceForm):
         self.client = client
 
 
-class RenewClientForm(AboutClient, SecretForm):
+class RenewClientForm(AboutClient, SecretForm, ProofForm):
     title, icon, submit = "Renew", "autorenew", "Make a new secret"
     note = f"The old secret holds beside the new one for the hours you state. {SHOWN_ONCE}"
     secret_is = "New client secret"  # noqa: S105 - a label
@@ -197,6 +200,7 @@ class RenewClientForm(AboutClient, SecretForm):
     overlap_hours = forms.IntegerField(
         min_value=0, max_value=10_000, label="The old secret holds for, hours"
     )
+    field_order = ("expires_on", "overlap_hours", "password", "code")
 
     def act(self, *, at: datetime) -> MachineClient:
         asked = self.arguments()
@@ -204,6 +208,7 @@ class RenewClientForm(AboutClient, SecretForm):
             client_id=self.client.pk,
             expires_on=asked["expires_on"],
             overlap=timedelta(hours=asked["overlap_hours"]),
+            proof=asked["proof"],
             by=self.by,
             at=at,
         )

@@ -13,6 +13,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
 from unfold.decorators import display
 
 from events.admin import ReadOnlyAdmin
@@ -26,6 +28,7 @@ from trials.admin.account_forms import (
 )
 from trials.admin.acting import ActingAdmin
 from trials.admin_forms import ServiceForm, form_page, send
+from trials.admin_proof import SHOWN, ProofForm
 from trials.admin_site import person, site
 from trials.models import LogInRecord, MachineClient, User
 from trials.models.accounts import READERS, Kind
@@ -48,6 +51,7 @@ class FormsAdmin(ActingAdmin):
 
     added: ClassVar[str]
 
+    @method_decorator(sensitive_post_parameters(*SHOWN))
     def answer(
         self,
         request: HttpRequest,
@@ -59,7 +63,8 @@ class FormsAdmin(ActingAdmin):
     ) -> HttpResponse:
         """Return the form's page, or what follows when its service was called."""
         back = back or self.back(request, form)
-        if not form.is_valid() or send(form, request, at=timezone.now()) is None:
+        ready = form.is_valid() and (not isinstance(form, ProofForm) or form.proves())
+        if not ready or send(form, request, at=timezone.now()) is None:
             return form_page(self, request, form, back=back, **context)
         if isinstance(form, SecretForm) and form.secret:
             shown = {**self.admin_site.each_context(request), "form": form, "back": back}
@@ -168,7 +173,7 @@ class AccountAdmin(FormsAdmin):
 @admin.register(LogInRecord, site=site)
 class LogInAdmin(ReadOnlyAdmin):
     read_permission = Permission.READ_PEOPLE
-    list_display = ("at", "who", "what", "method", "address", "by", "reason")
+    list_display = ("at", "who", "what", "method", "browser", "address", "by", "reason")
     list_filter = ("kind", "method")
     search_fields = ("person__username",)
     list_select_related = ("person", "by")
@@ -178,6 +183,10 @@ class LogInAdmin(ReadOnlyAdmin):
     @display(description="Person")
     def who(self, row: LogInRecord) -> str:
         return row.person.username if row.person else "a name nobody has"
+
+    @display(description="Browser")
+    def browser(self, row: LogInRecord) -> str:
+        return "known" if row.known_browser else "–"
 
     @display(description="What", label=TONES)
     def what(self, row: LogInRecord) -> tuple[str, str]:

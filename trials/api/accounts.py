@@ -64,6 +64,9 @@ class LogInOut(Shape):
     method = serializers.CharField()
     person = serializers.CharField(source="person.username", allow_null=True, default=None)
     address = serializers.CharField(allow_null=True)
+    known_browser = serializers.BooleanField(
+        help_text="Whether the person had logged in there before: it is counted by itself."
+    )
     by = serializers.CharField(source="by.username", allow_null=True, default=None)
     reason = serializers.CharField()
 

@@ -20,6 +20,7 @@ from events.api.recording import recorded, valid
 from events.api.serializers import Shape
 from trials.api.access import trial_for
 from trials.api.authentication import acting_user
+from trials.api.proofs import ProofIn, with_proof
 from trials.api.scopes import Scope
 from trials.models import MachineClient, Site, Trial
 from trials.permissions import Permission
@@ -52,7 +53,7 @@ class GivenClient(ClientOut):
     secret = serializers.CharField(allow_null=True, help_text="In the first answer alone.")
 
 
-class ClientIn(Shape):
+class ClientIn(ProofIn):
     trial = serializers.CharField(max_length=40)
     site = serializers.CharField(
         max_length=10, allow_null=True, default=None, help_text="Without one: a client of your own."
@@ -64,7 +65,7 @@ class ClientIn(Shape):
     expires_on = serializers.DateField()
 
 
-class RenewalIn(Shape):
+class RenewalIn(ProofIn):
     expires_on = serializers.DateField()
     overlap_hours = serializers.IntegerField(
         min_value=0, max_value=MOST_HOURS, help_text="How long the old secret holds beside the new."
@@ -88,12 +89,12 @@ class Clients(generics.ListAPIView[MachineClient]):
     @extend_schema(request=ClientIn, responses={201: GivenClient})
     def post(self, request: Request) -> HttpResponse:
         """Give a site's system, or a program of your own, credentials. The secret is shown once."""
-        body = valid(ClientIn, request)
+        body = with_proof(request, valid(ClientIn, request))
         by = acting_user(request)
         shown: list[str] = []
 
         def act() -> Any:
-            asked = {name: body[name] for name in ("name", "scopes", "expires_on")}
+            asked = {name: body[name] for name in ("name", "scopes", "expires_on", "proof")}
             asked |= {"by": by, "at": timezone.now()}
             if body["site"] is None:
                 trial = Trial.objects.visible_to(by).get(code=body["trial"])
@@ -114,7 +115,7 @@ class ClientRenewals(APIView):
     @extend_schema(request=RenewalIn, responses={201: GivenClient})
     def post(self, request: Request, client_id: uuid.UUID) -> HttpResponse:
         """Renew a client. The new secret is shown once."""
-        body = valid(RenewalIn, request)
+        body = with_proof(request, valid(RenewalIn, request))
         shown: list[str] = []
 
         def act() -> Any:
@@ -122,6 +123,7 @@ class ClientRenewals(APIView):
                 client_id=client_id,
                 expires_on=body["expires_on"],
                 overlap=timedelta(hours=body["overlap_hours"]),
+                proof=body["proof"],
                 by=acting_user(request),
                 at=timezone.now(),
             )

@@ -18,6 +18,7 @@ from django.shortcuts import redirect, resolve_url
 from django.utils import timezone
 
 from trials.admin_site import may_enter
+from trials.log_in.devices import device_of, remember
 from trials.log_in.requests import address_of, begin_clock
 from trials.models import User
 from trials.models.accounts import Kind, Method
@@ -55,8 +56,10 @@ class Accounts(DefaultAccountAdapter):
             user = authenticate(request, **credentials)
             return user if isinstance(user, User) and may_enter(user) else None
 
+        name = str(credentials.get("username", ""))
         found = attempt(
-            name=str(credentials.get("username", "")),
+            name=name,
+            device=device_of(request, User.objects.filter(username=name).first()),
             address=address_of(request),
             method=Method.PASSWORD,
             check=check,
@@ -65,6 +68,10 @@ class Accounts(DefaultAccountAdapter):
         if found.locked_until:
             raise ValidationError(locked_text(found), code="locked")
         return found.user
+
+    def is_reauthentication_required(self, *, app: str, **options: Any) -> bool:
+        """Return false: the pages here ask by themselves, for more and each time anew."""
+        return False
 
     def pre_login(self, request: HttpRequest, user: Any, **hints: Any) -> HttpResponse | None:
         """Turn back whoever has no role in force, whichever way they came: passkey, sign-on."""
@@ -85,8 +92,19 @@ class Accounts(DefaultAccountAdapter):
         begin_clock(request, at=timezone.now())
         method = _METHODS[_first_step(request, user)]
         note(
-            Kind.LOGGED_IN, user=user, at=timezone.now(), address=address_of(request), method=method
+            Kind.LOGGED_IN,
+            user=user,
+            at=timezone.now(),
+            address=address_of(request),
+            method=method,
+            device=device_of(request, user),
         )
+
+    def post_login(self, request: HttpRequest, user: Any, **hints: Any) -> HttpResponse:
+        """Have the browser know from now on that this person logs in here."""
+        response: HttpResponse = super().post_login(request, user, **hints)
+        remember(request, response, user)
+        return response
 
     def logout(self, request: HttpRequest) -> None:
         if isinstance(request.user, User):

@@ -7,21 +7,22 @@ from allauth.account.adapter import get_adapter
 from allauth.account.forms import ChangePasswordForm, LoginForm
 from allauth.core import context
 from allauth.mfa.adapter import get_adapter as get_mfa_adapter
-from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.webauthn.forms import (
     AddWebAuthnForm,
     AuthenticateWebAuthnForm,
     LoginWebAuthnForm,
-    ReauthenticateWebAuthnForm,
 )
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
+from trials.admin_proof import ProofForm
 from trials.identity import takes_code
 from trials.log_in.adapters import locked_text
+from trials.log_in.devices import device_of
 from trials.log_in.passkeys import read
 from trials.log_in.requests import address_of
 from trials.models import User
@@ -71,8 +72,10 @@ class SecondStep(_Counted, AuthenticateForm):
     pass
 
 
-class ConfirmByCode(_Counted, ReauthenticateForm):
-    pass
+class Confirm(ProofForm):
+    """Nothing is recorded by it but the proof, so that it needs no key of its own."""
+
+    key = None  # type: ignore[assignment]  # a field that is taken away
 
 
 class AddPasskey(AddWebAuthnForm):
@@ -95,10 +98,6 @@ class LogInByPasskey(_Signed, LoginWebAuthnForm):
     pass
 
 
-class ConfirmByPasskey(_Signed, ReauthenticateWebAuthnForm):
-    pass
-
-
 class SecondStepByPasskey(_Signed):
     def clean_credential(self) -> Authenticator:
         found: list[Authenticator] = []
@@ -117,6 +116,7 @@ class SecondStepByPasskey(_Signed):
 def _counted(user: User, method: Method, check: Callable[[], User | None]) -> None:
     found = attempt(
         name=user.username,
+        device=device_of(context.request, user),
         address=address_of(context.request),
         method=method,
         check=check,

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 
 BEGAN, LAST = "vigil_began", "vigil_last"
+PROVED = "vigil_proved"  # when somebody proved anew who they are, for one change of their log-in
 
 
 def address_of(request: HttpRequest | None) -> str | None:

@@ -30,12 +30,6 @@ urlpatterns = [
     ),
     path("admin/security/password/", _own(views.PasswordPage), name="account_change_password"),
     path("admin/security/confirm/", _own(views.ConfirmPage), name="account_reauthenticate"),
-    path("admin/security/confirm/code/", _own(views.ConfirmByCodePage), name="mfa_reauthenticate"),
-    path(
-        "admin/security/confirm/passkey/",
-        _own(views.ConfirmByPasskeyPage),
-        name="mfa_reauthenticate_webauthn",
-    ),
     path(
         "admin/security/authenticator/add/",
         _own(views.AddAuthenticatorPage),

@@ -3,28 +3,36 @@
 from typing import Any
 
 from allauth.account.adapter import get_adapter
-from allauth.account.views import LoginView, PasswordChangeView, ReauthenticateView
+from allauth.account.mixins import NextRedirectMixin
+from allauth.account.views import LoginView, PasswordChangeView
 from allauth.mfa.base.views import AuthenticateView, IndexView
-from allauth.mfa.base.views import ReauthenticateView as CodeReauthenticateView
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView, ViewRecoveryCodesView
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from allauth.mfa.webauthn.views import (
     AddWebAuthnView,
     LoginWebAuthnView,
-    ReauthenticateWebAuthnView,
     RemoveWebAuthnView,
 )
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, resolve_url
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.http import urlencode
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic import FormView
 
+from trials.admin_proof import SHOWN
 from trials.admin_site import may_enter, site
-from trials.log_in.requests import address_of
+from trials.identity import FRESH
+from trials.log_in.devices import remember
+from trials.log_in.forms import Confirm
+from trials.log_in.requests import PROVED, address_of, instant
 from trials.models import User
 from trials.models.accounts import Kind, Method
 from trials.services.log_ins import note
@@ -124,28 +132,47 @@ class PasswordPage(_Own, PasswordChangeView):
 
     def form_valid(self, form: Any) -> Any:
         with transaction.atomic():
-            return super().form_valid(form)
+            answer = super().form_valid(form)
+        remember(self.request, answer, form.user)
+        return answer
 
 
-class ConfirmPage(_Own, ReauthenticateView):
+@method_decorator(sensitive_post_parameters(*SHOWN), name="dispatch")
+class ConfirmPage(_Own, NextRedirectMixin, FormView):  # type: ignore[type-arg]  # has none at run time
     template_name = "account/confirm.html"
     title = "Confirm it is you"
+    form_class = Confirm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "by": self.request.user}
+
+    def form_valid(self, form: Confirm) -> HttpResponse:
+        if not form.proves():
+            return self.form_invalid(form)
+        self.request.session[PROVED] = timezone.now().timestamp()
+        return super().form_valid(form)
+
+    def get_default_success_url(self) -> str:
+        return resolve_url("mfa_index")
 
 
-class ConfirmByCodePage(_Own, CodeReauthenticateView):
-    template_name = "account/confirm.html"
-    title = "Confirm it is you"
+class _Proved(_Own):
+    """A page that changes how somebody gets in: each change asks anew who they are."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        proved = instant(request, PROVED)
+        if proved is None or timezone.now() - proved >= FRESH:
+            asks = urlencode({REDIRECT_FIELD_NAME: request.path})
+            return redirect(f"{resolve_url('account_reauthenticate')}?{asks}")
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # a mixin
+
+    def form_valid(self, form: Any) -> Any:
+        answer = super().form_valid(form)  # type: ignore[misc]  # a mixin
+        del self.request.session[PROVED]
+        return answer
 
 
-class ConfirmByPasskeyPage(_Own, ReauthenticateWebAuthnView):
-    template_name = "account/confirm_passkey.html"
-    title = "Confirm it is you"
-
-    def form_invalid(self, form: Any) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(form=form))  # type: ignore[no-any-return]  # no types there
-
-
-class AddAuthenticatorPage(_Own, ActivateTOTPView):
+class AddAuthenticatorPage(_Proved, ActivateTOTPView):
     template_name = "account/add_authenticator.html"
     title = "Add an authenticator application"
 
@@ -156,7 +183,7 @@ class AddAuthenticatorPage(_Own, ActivateTOTPView):
         return answer
 
 
-class RemoveAuthenticatorPage(_Own, DeactivateTOTPView):
+class RemoveAuthenticatorPage(_Proved, DeactivateTOTPView):
     template_name = "account/remove.html"
     title = "Remove the authenticator application"
 
@@ -167,7 +194,7 @@ class RemoveAuthenticatorPage(_Own, DeactivateTOTPView):
         return answer
 
 
-class AddPasskeyPage(_Own, AddWebAuthnView):
+class AddPasskeyPage(_Proved, AddWebAuthnView):
     template_name = "account/add_passkey.html"
     title = "Add a passkey"
 
@@ -178,7 +205,7 @@ class AddPasskeyPage(_Own, AddWebAuthnView):
         return answer
 
 
-class RemovePasskeyPage(_Own, RemoveWebAuthnView):
+class RemovePasskeyPage(_Proved, RemoveWebAuthnView):
     template_name = "account/remove.html"
     title = "Remove a passkey"
 
@@ -194,7 +221,7 @@ class RecoveryCodesPage(_Own, ViewRecoveryCodesView):
     title = "Recovery codes"
 
 
-class NewRecoveryCodesPage(_Own, GenerateRecoveryCodesView):
+class NewRecoveryCodesPage(_Proved, GenerateRecoveryCodesView):
     template_name = "account/remove.html"
     title = "Make new recovery codes"
 

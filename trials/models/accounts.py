@@ -29,6 +29,7 @@ class Kind(models.TextChoices):
     TOO_OLD = "too_old", "Ended: longest time reached"
     IDENTITY_CONFIRMED = "identity_confirmed", "Identity confirmed anew"
     NOT_CONFIRMED = "not_confirmed", "Identity not confirmed"
+    CODE_USED = "code_used", "Not confirmed: code used before"
     FACTOR_ADDED = "factor_added", "Second factor added"
     FACTOR_REMOVED = "factor_removed", "Second factor removed"
     CODES_MADE = "codes_made", "Recovery codes made"
@@ -63,7 +64,8 @@ class LogInRecord(models.Model):
     """One thing that happened to a log-in. Never holds a password, a code or a mistyped name.
 
     ``name_key`` is a keyed digest of the name as typed, so that attempts under a name nobody has
-    can be counted, and a password typed into the wrong box is not kept.
+    can be counted, and a password typed into the wrong box is not kept. ``device`` names a browser
+    in which the person had logged in before; what is tried there is counted by itself.
     """
 
     insert_only = True
@@ -73,6 +75,7 @@ class LogInRecord(models.Model):
     method = models.CharField(max_length=10, choices=Method, default=Method.NONE, blank=True)
     person = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     name_key = models.CharField(max_length=64)
+    device = models.CharField(max_length=32, blank=True)
     address = models.GenericIPAddressField(null=True)
     by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.CharField(max_length=300, blank=True)
@@ -88,6 +91,10 @@ class LogInRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.person or 'unknown name'}"
+
+    @property
+    def known_browser(self) -> bool:
+        return bool(self.device)
 
 
 class UsedPassword(models.Model):

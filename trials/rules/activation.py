@@ -56,21 +56,32 @@ def _reasons(version: str, facts: SiteFacts, day: date, replay: bool) -> Iterato
         yield Reason("day_is_past", detail)
 
 
-FROZEN = ("arms", "randomisation", "strata", "factors")
+FROZEN = ("arms", "randomisation", "factors")
 
 
 def fixed_by_randomisation(before: Protocol, after: Protocol) -> tuple[Reason, ...]:
     """Return every change that a trial cannot take once its randomisation list is made.
 
-    Arms, ratio, design and strata are what the sealed list was made from. Other words for the
-    same thing (a label, a source, a reason) are no such change.
+    Arms, ratio, design and strata are what the sealed list was made from, and an arm's label is
+    what is read in an emergency. A source, the reason for a design, or better words for a stratum
+    are no such change; words that stood for another stratum before are one.
     """
     return tuple(
         Reason("fixed_by_randomisation", f"{change.text}. The randomisation list is made already.")
         for change in changes(before, after)
-        if change.key.split(".")[0] in FROZEN and not _only_words(change)
+        if change.key.split(".")[0] in FROZEN and not _only_words(change, before)
     )
 
 
-def _only_words(change: Change) -> bool:
-    return change.source_only or change.key.rsplit(".", 1)[-1] in {"label", "predictability_reason"}
+def _only_words(change: Change, before: Protocol) -> bool:
+    section, *path = change.key.split(".")
+    if change.source_only or (section, path) == ("randomisation", ["predictability_reason"]):
+        return True
+    # The label of a row, or of a row in it: each row is a code and what stands under it.
+    of_a_label = section == "factors" and path[-1:] == ["label"] and len(path) % 2 == 0
+    return of_a_label and change.after not in _labels(before)
+
+
+def _labels(protocol: Protocol) -> set[str]:
+    of_levels = {level.label for factor in protocol.factors for level in factor.levels}
+    return of_levels | {factor.label for factor in protocol.factors}

@@ -19,7 +19,7 @@ from trials.models import LogInRecord, RoleAssignment, Trial, UsedPassword, User
 from trials.models.accounts import Kind
 from trials.permissions import Permission, authorise
 from trials.services.clients import end_clients_of
-from trials.services.log_ins import lock_end, name_key, note
+from trials.services.log_ins import lock_ends, name_key, note
 
 
 @transaction.atomic
@@ -156,7 +156,7 @@ def end_lock(*, person: User, reason: str, by: User, at: datetime) -> LogInRecor
     manage this person's accounts.
     """
     answer_for(person, by=by, reason=reason)
-    if lock_end(key=name_key(person.username), address=None, at=at) is None:
+    if not lock_ends([name_key(person.username)], at=at):
         raise AccountRefused(Reason("not_locked", f"{person.username} is not locked."))
     return note(Kind.LOCK_ENDED, user=person, by=by, reason=reason, at=at)
 

@@ -1,6 +1,7 @@
 """Credentials of programs: given, renewed beside the old ones, and ended at once.
 
-A secret is returned once by the service that makes it. It is kept as a hash only.
+A secret is returned once by the service that makes it. It is kept as a hash only. Who makes one
+proved anew who they are: it outlasts the session it was made in.
 """
 
 import secrets
@@ -17,6 +18,7 @@ from oauth2_provider.scopes import get_scopes_backend
 from events.acting import attribute
 from events.outcomes import Reason
 from trials.errors import ClientRefused
+from trials.identity import Proof, require_proof
 from trials.models import MachineClient, RoleAssignment, Site, Trial, User
 from trials.permissions import Permission, Role, authorise
 from trials.rules.log_ins import ClientPolicy, client_problems, expiry_problems, overlap_problems
@@ -24,7 +26,14 @@ from trials.rules.log_ins import ClientPolicy, client_problems, expiry_problems,
 
 @transaction.atomic
 def give_site_client(
-    *, site: Site, name: str, scopes: Sequence[str], expires_on: date, by: User, at: datetime
+    *,
+    site: Site,
+    name: str,
+    scopes: Sequence[str],
+    expires_on: date,
+    proof: Proof,
+    by: User,
+    at: datetime,
 ) -> tuple[MachineClient, str]:
     """Give a site's own system credentials, and its machine user with its role if it has none.
 
@@ -41,8 +50,9 @@ def give_site_client(
             user=system, trial=site.trial, site=site, role=Role.SITE_SYSTEM, starts_at=at
         )
     return give_client(
-        trial=site.trial, user=system, name=name, scopes=scopes, expires_on=expires_on, by=by, at=at
-    )
+        trial=site.trial, user=system, name=name, scopes=scopes, expires_on=expires_on,
+        proof=proof, by=by, at=at,
+    )  # fmt: skip
 
 
 @transaction.atomic
@@ -53,6 +63,7 @@ def give_client(
     name: str,
     scopes: Sequence[str],
     expires_on: date,
+    proof: Proof,
     by: User,
     at: datetime,
 ) -> tuple[MachineClient, str]:
@@ -63,6 +74,7 @@ def give_client(
 
     Raises ``ClientRefused`` with every reason, ``PermissionDenied`` without the right.
     """
+    require_proof(by, proof)
     if user.is_machine or user.pk != by.pk:
         authorise(by, Permission.MANAGE_CLIENTS, trial=trial, reason=f"client {name}")
     else:
@@ -108,13 +120,20 @@ def give_client(
 
 @transaction.atomic
 def renew_client(
-    *, client_id: uuid.UUID, expires_on: date, overlap: timedelta, by: User, at: datetime
+    *,
+    client_id: uuid.UUID,
+    expires_on: date,
+    overlap: timedelta,
+    proof: Proof,
+    by: User,
+    at: datetime,
 ) -> tuple[MachineClient, str]:
     """Return a client with a new secret; the one it had holds for ``overlap`` longer.
 
     A secret still in the overlap of an earlier renewal ends now. Raises ``ClientRefused`` with
     every reason, ``PermissionDenied`` without the right.
     """
+    require_proof(by, proof)
     client = _locked(client_id, by=by, reason="renewed")
     policy = ClientPolicy()
     reasons = [

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -26,6 +27,7 @@ class Attempt:
 
     user: User | None = None
     locked_until: datetime | None = None
+    code_used: bool = False  # the password was right, and the code was, once
 
 
 def name_key(name: str) -> str:
@@ -42,8 +44,12 @@ def attempt(
     method: Method,
     check: Callable[[], User | None],
     at: datetime,
+    device: str = "",
 ) -> Attempt:
     """Ask ``check`` who it is, unless the name or the address is locked; record what came of it.
+
+    ``device`` names the browser, if the person is known in it: what is tried there has a count of
+    its own, and failures elsewhere do not lock it. See docs/decisions/0018.
 
     Attempts under one name wait for one another, so that no more get through than the limit. A
     success is not recorded here: it is one only when every step of the log-in is taken.
@@ -52,20 +58,21 @@ def attempt(
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
     person = User.objects.filter(username__iexact=name.strip()).order_by("pk").first()
-    if end := lock_end(key=key, address=address, at=at):
-        _record(Kind.REFUSED, person=person, key=key, address=address, method=method, at=at)
+    tried: dict[str, Any] = {"key": key, "device": device, "address": address, "at": at}
+    if end := lock_end(**tried):
+        _record(Kind.REFUSED, person=person, method=method, **tried)
         return Attempt(locked_until=end)
     if (found := check()) is not None:
         return Attempt(user=found)
-    _record(Kind.FAILED, person=person, key=key, address=address, method=method, at=at)
-    if lock_end(key=key, address=address, at=at):
-        _record(Kind.LOCKED, person=person, key=key, address=address, method=method, at=at)
+    _record(Kind.FAILED, person=person, method=method, **tried)
+    if lock_end(**tried):
+        _record(Kind.LOCKED, person=person, method=method, **tried)
     return Attempt()
 
 
 @transaction.atomic(durable=True)
-def confirmation(*, user: User, method: Method, check: Callable[[], bool], at: datetime) -> Attempt:
-    """Ask ``check`` whether somebody who is in is still themselves; record what came of it.
+def confirmation(*, user: User, method: Method, check: Callable[[], Kind], at: datetime) -> Attempt:
+    """Ask ``check`` what somebody who is in showed of being still themselves, and record it.
 
     Only they themselves can fail here, and a lock of their name, which anybody can cause, does not
     count. After too many failures nothing is asked until they log in afresh, or some time is over.
@@ -76,10 +83,10 @@ def confirmation(*, user: User, method: Method, check: Callable[[], bool], at: d
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
     if end := confirmation_refused_until(user, at=at):
         return Attempt(locked_until=end)
-    passed = check()
-    kind = Kind.IDENTITY_CONFIRMED if passed else Kind.NOT_CONFIRMED
+    kind = check()
     note(kind, user=user, at=at, method=method)
-    return Attempt(user=user if passed else None)
+    passed = kind == Kind.IDENTITY_CONFIRMED
+    return Attempt(user=user if passed else None, code_used=kind == Kind.CODE_USED)
 
 
 def confirmation_refused_until(user: User, *, at: datetime) -> datetime | None:
@@ -107,10 +114,13 @@ def _end_after(
     return end if end is not None and at < end else None
 
 
-def lock_end(*, key: str, address: str | None, at: datetime) -> datetime | None:
-    """Return until when log-in is refused for a name, or from an address; nothing if it is not."""
-    ends = [lock_ends([key], at=at).get(key)]
-    if address is not None:
+def lock_end(*, key: str, device: str, address: str | None, at: datetime) -> datetime | None:
+    """Return until when log-in is refused for a name, or from an address; nothing if it is not.
+
+    In a browser where the person is known, until when it is refused there.
+    """
+    ends = [lock_ends([key], at=at).get((key, device))]
+    if address is not None and not device:
         failed = _recent(at).filter(address=address, kind=Kind.FAILED)
         recent = failed.exclude(method=Method.SIGN_ON)
         policy = _policy(settings.VIGIL_LOCK_ADDRESS_FAILURES)
@@ -118,18 +128,32 @@ def lock_end(*, key: str, address: str | None, at: datetime) -> datetime | None:
     return max((end for end in ends if end is not None and at < end), default=None)
 
 
-def lock_ends(keys: Iterable[str], *, at: datetime) -> dict[str, datetime]:
-    """Return until when log-in is refused for each locked name, by its key, in one query."""
-    of: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
+def lock_ends(keys: Iterable[str], *, at: datetime) -> dict[tuple[str, str], datetime]:
+    """Return until when log-in is refused for each locked name, by key and device, in one query.
+
+    Without a device it is refused wherever the person is not known. A lock that is ended early is
+    ended everywhere.
+    """
+    of: dict[str, list[tuple[str, str, datetime]]] = defaultdict(list)
     found = _recent(at).filter(name_key__in=list(keys))
-    for key, kind, when in found.values_list("name_key", "kind", "at"):
-        of[key].append((kind, when))
-    begin_again = (Kind.LOGGED_IN, Kind.LOCK_ENDED)
+    for key, device, kind, when in found.values_list("name_key", "device", "kind", "at"):
+        of[key].append((device, kind, when))
     ends = {
-        key: _end_after(rows, failed=Kind.FAILED, begin_again=begin_again, at=at)
+        (key, device): _end_at(device, rows, at=at)
         for key, rows in of.items()
+        for device in {one for one, _, _ in rows}
     }
-    return {key: end for key, end in ends.items() if end is not None}
+    return {which: end for which, end in ends.items() if end is not None}
+
+
+def _end_at(
+    device: str, rows: Iterable[tuple[str, str, datetime]], *, at: datetime
+) -> datetime | None:
+    counted = [
+        (kind, when) for where, kind, when in rows if where == device or kind == Kind.LOCK_ENDED
+    ]
+    begin_again = (Kind.LOGGED_IN, Kind.LOCK_ENDED)
+    return _end_after(counted, failed=Kind.FAILED, begin_again=begin_again, at=at)
 
 
 def _recent(at: datetime) -> QuerySet[LogInRecord]:
@@ -148,6 +172,7 @@ def note(
     at: datetime,
     address: str | None = None,
     method: Method = Method.NONE,
+    device: str = "",
     by: User | None = None,
     reason: str = "",
 ) -> LogInRecord:
@@ -159,6 +184,7 @@ def note(
         at=at,
         address=address,
         method=method,
+        device=device,
         by=by,
         reason=reason,
     )
@@ -187,6 +213,7 @@ def _record(
     at: datetime,
     address: str | None = None,
     method: Method = Method.NONE,
+    device: str = "",
     by: User | None = None,
     reason: str = "",
 ) -> LogInRecord:
@@ -197,6 +224,7 @@ def _record(
         at=at,
         address=address,
         method=method,
+        device=device,
         by=by,
         reason=reason,
     )

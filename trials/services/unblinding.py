@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
@@ -11,11 +10,10 @@ from django.db import transaction
 from events.outbox import publish
 from events.outcomes import Reason, Refused
 from trials import sealed
-from trials.errors import IdentityNotConfirmed, ShownAlready, UnblindingRefused
+from trials.errors import ShownAlready, UnblindingRefused
 from trials.events import BlindOpened
-from trials.identity import Shown, confirms_identity
+from trials.identity import Proof, Shown, prove_identity
 from trials.models import Trial, User
-from trials.models.accounts import Method
 from trials.permissions import Permission, authorise
 
 
@@ -78,45 +76,16 @@ def noting_refusals(
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """That one person proved anew who they are, for the act that follows at once."""
-
-    user_id: int
-
-
 def prove(
     by: User, shown: Shown, *, purpose: str, trial_id: UUID | None = None,
     subject_id: UUID | None = None,
 ) -> Proof:  # fmt: skip
-    """Return the proof a service asks for. Called before its transaction, never inside one.
+    """Return the proof a look asks for. Called before the service's transaction, never inside one.
 
     A failure is kept as a refused attempt. Raises ``IdentityNotConfirmed``.
     """
     with noting_refusals(by=by, purpose=purpose, trial_id=trial_id, subject_id=subject_id):
-        found = confirms_identity(by, shown)
-        if found.locked_until:
-            until = f"{found.locked_until:%H:%M:%S} UTC"
-            told = (
-                f"Too many failed attempts. Log in afresh to go on at once, or wait until {until}."
-            )
-            raise IdentityNotConfirmed(Reason("too_many_attempts", told))
-        if found.user is None:
-            raise IdentityNotConfirmed(Reason("identity_not_confirmed", _NOT_RIGHT[shown.method]))
-    return Proof(by.pk)
-
-
-_NOT_RIGHT = {
-    Method.PASSWORD: "The password, or the code, is not right.",
-    Method.PASSKEY: "This passkey did not confirm it.",
-    Method.SIGN_ON: "Your log-in is too long ago. Log in afresh, and confirm within five minutes.",
-}
-
-
-def require_proof(by: User, proof: Proof) -> None:
-    """Raise ``ValueError`` for somebody else's proof: no edge of ours hands one on."""
-    if proof.user_id != by.pk:
-        raise ValueError("the proof is of another person")
+        return prove_identity(by, shown)
 
 
 def open_look(*, trial: Trial, by: User, purpose: str, detail: str, **about: UUID | None) -> UUID:

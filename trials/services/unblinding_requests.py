@@ -13,6 +13,7 @@ from events.outcomes import Reason
 from events.reading import reading_as_system
 from trials.errors import UnblindingRefused
 from trials.events import TrialUnblinded, UnblindingAnswered, UnblindingRequested
+from trials.identity import Proof, require_proof
 from trials.models import (
     RoleAssignment,
     SealedAccess,
@@ -29,7 +30,7 @@ from trials.rules.unblinding import (
     look_reasons,
     trial_request_reasons,
 )
-from trials.services.unblinding import Proof, look, noting_refusals, open_look, require_proof
+from trials.services.unblinding import look, noting_refusals, open_look
 
 
 Purpose = UnblindingRequest.Purpose

@@ -52,7 +52,8 @@ class Change:
 def changes(before: Protocol, after: Protocol) -> tuple[Change, ...]:
     """Return every change from one version to another, in the order of the file.
 
-    The version number itself is none of them. Empty means that nothing else differs.
+    The version number itself is none of them. Empty means that nothing else differs: what has no
+    words is told too.
     """
     old, new = (_as_written(protocol) for protocol in (before, after))
     names = dict.fromkeys([*Protocol.model_fields, *old, *new])
@@ -60,19 +61,33 @@ def changes(before: Protocol, after: Protocol) -> tuple[Change, ...]:
         change
         for name in names
         if name != "version" and old.get(name) != new.get(name)
-        for change in _compared((name,), old.get(name), new.get(name))
+        for change in _in_words((name,), old.get(name), new.get(name))
     )
+
+
+def _in_words(path: Path, old: Any, new: Any) -> list[Change]:
+    wordless = _change(path, f"{words_of(path)}: differs; compare the two files", "", "", {})
+    return list(_compared(path, old, new)) or [wordless]
 
 
 WHO_MAY_TAKE_PART = ("eligibility", "screening", "strata", "factors")
 
 
 def judges_otherwise(before: Protocol, after: Protocol) -> bool:
-    """Return whether a screening judged by one version has to be judged anew by the other."""
-    return any(
-        change.key.split(".")[0] in WHO_MAY_TAKE_PART and not change.source_only
-        for change in changes(before, after)
-    )
+    """Return whether a screening judged by one version has to be judged anew by the other.
+
+    The tables themselves are compared, not what is told of them.
+    """
+    old, new = (_without_claims(_as_written(protocol)) for protocol in (before, after))
+    return any(old.get(name) != new.get(name) for name in WHO_MAY_TAKE_PART)
+
+
+def _without_claims(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {k: _without_claims(value) for k, value in content.items() if k not in _CLAIM}
+    if isinstance(content, list | tuple):
+        return [_without_claims(item) for item in content]
+    return content
 
 
 def by_section(found: Iterable[Change]) -> tuple[tuple[str, tuple[Change, ...]], ...]:
@@ -214,14 +229,18 @@ def _items(path: Path, old: Sequence[Any], new: Sequence[Any], claim: Row) -> It
         if item not in new:
             text = f"{name}: {phrase(item, unit)} is gone"
             yield _change(path, text, phrase(item, unit), "", claim)
-    if sorted(map(str, old)) == sorted(map(str, new)):
+    if all(item in old for item in new) and all(item in new for item in old):
         was, now = (", ".join(map(shown, side)) for side in (old, new))
-        yield _change(path, f"{name}: another order, {now} (was {was})", was, now, claim)
+        how = "another order" if len(old) == len(new) else "now"
+        yield _change(path, f"{name}: {how}, {now} (was {was})", was, now, claim)
 
 
 def _rows(path: Path, old: Sequence[Row], new: Sequence[Row]) -> Iterator[Change]:
-    """Yield the changes of a repeated table: its rows are told apart by their code or text."""
-    was, now = ({_name_of(row, i): row for i, row in enumerate(side)} for side in (old, new))
+    """Yield the changes of a repeated table: its rows are told apart by their code or variable.
+
+    Where several rows have one name, as two limits of one variable, the second is "name 2".
+    """
+    was, now = (_by_name(side) for side in (old, new))
     noun = noun_of(path)
     for key, row in now.items():
         if key not in was:
@@ -241,19 +260,31 @@ def _rows(path: Path, old: Sequence[Row], new: Sequence[Row]) -> Iterator[Change
         yield _change(path, text, "", shown_order, {})
 
 
-def _name_of(row: Row, index: int) -> str:
-    return str(row.get("code") or row.get("variable") or index + 1)
+def _by_name(rows: Sequence[Row]) -> dict[str, Row]:
+    named: dict[str, Row] = {}
+    for index, row in enumerate(rows):
+        name = str(row.get("code") or row.get("variable") or index + 1)
+        times = sum(1 for known in rows[:index] if _same_name(known, row))
+        named[f"{name} {times + 1}" if times else name] = row
+    return named
+
+
+def _same_name(one: Row, other: Row) -> bool:
+    keys = ("code", "variable")
+    return any(key in one for key in keys) and all(one.get(k) == other.get(k) for k in keys)
 
 
 def _called(row: Row) -> str:
     name = row.get("label") or row.get("text") or row.get("event") or row.get("code")
+    if not name and "variable" in row:
+        return f"“{words_of((str(row['variable']),), inside=True)}”"
     if not name:
         return shown({key: value for key, value in row.items() if key not in _CLAIM})
     code = str(row.get("code", ""))
     return f"“{name}” ({code})" if code.isupper() and code != name else f"“{name}”"
 
 
-_NAMES = {"code", "label", "text", "event", *_CLAIM}
+_NAMES = {"code", "label", "text", "event", "variable", *_CLAIM}
 
 
 def _details(row: Row) -> str:
@@ -273,9 +304,7 @@ def _row(path: Path, name: str, old: Row, new: Row) -> Iterator[Change]:
         was, now = old.get(key), new.get(key)
         if _are_lists(was, now) or _are_tables(was, now):
             for change in _compared((*path, key), was, now):
-                yield _change(
-                    (*path, key), f"{name}: {change.text}", change.before, change.after, new
-                )
+                yield replace(change, text=f"{name}: {change.text}", **_claim_of(new))
         else:
             yield _told((*path, key), was, now, {**_claim_of(new), "unit": ""}, of=here)
     if old.keys() == new.keys() and all(old[key] == new[key] for key in old if key not in _CLAIM):

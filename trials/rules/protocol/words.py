@@ -37,6 +37,8 @@ NOUNS = {
     "timing": "time limit",
     "planned": "planned dose",
     "modifications": "dose modification",
+    "when": "condition",
+    "any_of": "alternative",
     "visits": "visit",
     "secondary": "secondary endpoint",
     "soc_of_interest": "organ class of interest",

@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import islice
+from math import comb
 
 from trials.rules.randomisation.design import SITE, Design
 from trials.rules.randomisation.generation import below, generate, words
@@ -77,29 +78,41 @@ def _blocks_rate(design: Design) -> Rate:
     places = right = certain = Fraction(0)
     for block in design.blocks:
         times = block.size // design.unit
-        in_block = _from_here(tuple(sorted(arm.ratio * times for arm in design.arms)))
+        in_block = _in_block([arm.ratio * times for arm in design.arms])
         places += block.weight * block.size
         right += block.weight * in_block[0]
         certain += block.weight * in_block[1]
     return Rate(right / places, certain / places)
 
 
-@cache
-def _from_here(left: Left) -> tuple[Fraction, Fraction]:
-    """Return the expected right guesses and certain places in the rest of a block.
+def _in_block(arms: Sequence[int]) -> tuple[Fraction, Fraction]:
+    """Return the expected right guesses and certain places of a block with so many of each arm.
 
-    The arms' names do not matter, so the places left are sorted, without the arms that have none.
+    When m places are left, every choice of m of the block's places is as likely as any other. The
+    best guess is the arm with most places left; with one arm left it is certain. The mean of the
+    largest number left is the sum, over k from 0, of the probability that it is above k.
     """
-    total = sum(left)
-    if len(left) == 1:
-        return Fraction(total), Fraction(total)
-    right, certain = Fraction(left[-1], total), Fraction(0)
-    for arm, number in enumerate(left):
-        after = sorted(n - (i == arm) for i, n in enumerate(left))
-        later = _from_here(tuple(n for n in after if n))
-        right += Fraction(number, total) * later[0]
-        certain += Fraction(number, total) * later[1]
+    size = sum(arms)
+    right = certain = Fraction(0)
+    at_most = [_ways(arms, at_most=k) for k in range(max(arms))]
+    for left in range(1, size + 1):
+        ways = comb(size, left)
+        largest = Fraction(sum(ways - fewer[left] for fewer in at_most), ways)
+        right += largest / left
+        certain += Fraction(sum(comb(number, left) for number in arms), ways)
     return right, certain
+
+
+def _ways(arms: Sequence[int], *, at_most: int) -> list[int]:
+    """Return how many choices of 0, 1, 2 ... places hold no arm more often than that."""
+    ways = [1] + [0] * sum(arms)
+    for number in arms:
+        taken = [comb(number, n) for n in range(min(number, at_most) + 1)]
+        ways = [
+            sum(ways[total - n] * some for n, some in enumerate(taken) if n <= total)
+            for total in range(len(ways))
+        ]
+    return ways
 
 
 def _simulated(chances: Iterable[float]) -> Rate:

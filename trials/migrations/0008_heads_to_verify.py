@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("trials", "0005_kinds_of_log_in")]
+    dependencies = [("trials", "0007_known_browsers")]
 
     # Nothing to undo: before it, the function told less.
     operations = [
