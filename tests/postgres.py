@@ -1,11 +1,12 @@
 """Raw SQL as each of the three log-ins, and work done at the same moment."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from django.db import Error, connections, transaction
+from django.db import Error, connection, connections, transaction
 from psycopg.errors import InsufficientPrivilege
 
 
@@ -69,3 +70,16 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
 
     with ThreadPoolExecutor(len(acts)) as pool:
         return list(pool.map(run, acts))
+
+
+def waiting_for_me() -> int:
+    """Return how many sessions wait for a lock of this one, once any does; 0 if none comes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (me,) = cursor.fetchone()
+    for _ in range(500):
+        blocked = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+        if found := column(blocked, me):
+            return len(found)
+        time.sleep(0.02)
+    return 0

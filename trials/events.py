@@ -56,6 +56,8 @@ class RandomisationListDrafted(Event):
     number: int
     origin: str
     digest: str
+    made_by: int
+    protocol_version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class RandomisationListApproved(Event):
     number: int
     digest: str
     approvals: int
+    approval_id: UUID
+    approved_by: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +96,14 @@ class RandomisationListWithdrawn(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotAllocated(Event):
-    """A place on the sealed list was taken at a site."""
+    """A place on the sealed list was taken at a site; ``slot_digest`` binds it, and tells none."""
 
     type = "trials.SlotAllocated"
     allocation_id: UUID
     site_id: UUID
     stratum: str
     randomised_on: date
+    slot_digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,8 @@ def printable_certificate(certificate: Certificate) -> dict[str, Any]:
             "Every list was generated again from its seed where it was generated here, every "
             "digest computed again and compared with the one published, every stratum derived "
             "again from the recorded values, and every slot compared with the allocation that "
-            "took it."
+            "took it. Lists, approvals and allocations were compared with their history, with "
+            "the events that told of them, and with the log of looks behind the blind."
         ),
     }
 

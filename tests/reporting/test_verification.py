@@ -12,7 +12,7 @@ from reporting.unblinded.verification import verify_randomisation
 from tests.factories import NOW, Study
 from tests.interface import caller_for
 from tests.marks import on_postgres
-from tests.postgres import ask, contents
+from tests.postgres import ask, column, contents
 from trials.models import SealedAccess
 from trials.permissions import Role
 from trials.services.lists import approve_list, dry_run, generate_list
@@ -59,6 +59,35 @@ def test_an_untouched_randomisation_is_verified():
 ONE = "(SELECT id FROM trials_allocation ORDER BY allocated_at, id LIMIT 1)"
 FIRST = "(SELECT id FROM sealed.list WHERE number = 1)"
 SECOND = "(SELECT id FROM sealed.list WHERE number = 2)"
+COORDINATOR = "(SELECT id FROM trials_user WHERE username LIKE 'coordinator%' LIMIT 1)"
+SLOTS_READ = """
+    CREATE TEMPORARY TABLE swapped ON COMMIT DROP AS
+    SELECT one.id, two.slot_id AS now
+      FROM trials_allocation one JOIN sealed.slot was ON was.id = one.slot_id,
+           trials_allocation two JOIN sealed.slot other ON other.id = two.slot_id
+     WHERE was.position + other.position = 3;
+"""
+SLOTS_SWAPPED = """
+    UPDATE trials_allocation SET slot_id = gen_random_uuid() WHERE id IN (SELECT id FROM swapped);
+    UPDATE trials_allocation a SET slot_id = s.now FROM swapped s WHERE s.id = a.id;
+"""
+SWAPPED_IN_HISTORY_TOO = f"""
+    {SLOTS_READ}
+    ALTER TABLE trials_allocation DISABLE TRIGGER USER;
+    ALTER TABLE trials_allocationhistory DISABLE TRIGGER USER;
+    {SLOTS_SWAPPED}
+    UPDATE trials_allocationhistory h SET slot_id = s.now FROM swapped s WHERE s.id = h.pgh_obj_id;
+    SET CONSTRAINTS ALL IMMEDIATE;
+    ALTER TABLE trials_allocationhistory ENABLE TRIGGER USER;
+    ALTER TABLE trials_allocation ENABLE TRIGGER USER;
+"""
+SWAPPED_IN_EVENTS_TOO = f"""
+    {SWAPPED_IN_HISTORY_TOO}
+    UPDATE events_outboxevent e SET payload = jsonb_set(payload, '{{slot_digest}}', to_jsonb(encode(
+           sha256(convert_to('vigil slot 1' || chr(10) || 'allocation ' || s.id || chr(10)
+                             || 'slot ' || s.now, 'UTF8')), 'hex')))
+      FROM swapped s WHERE payload->>'allocation_id' = s.id::text AND payload ? 'slot_digest';
+"""
 TAMPERED = {
     "the arm of a taken slot": (
         (
@@ -178,6 +207,128 @@ TAMPERED = {
         ),
         {"protocol_not_announced"},
     ),
+    "an approval by another person": (
+        (
+            f"UPDATE trials_listapproval SET approved_by_id = {COORDINATOR} WHERE id ="
+            f" (SELECT id FROM trials_listapproval WHERE list_id = {FIRST} LIMIT 1)"
+        ),
+        {"approval_changed", "approval_not_announced", "approval_not_logged"},
+    ),
+    "the moment of an approval": (
+        "UPDATE trials_listapproval SET approved_at = '2020-01-01'",
+        {"approval_changed", "approval_not_announced"},
+    ),
+    "an approval deleted": (
+        (
+            "DELETE FROM trials_listapproval WHERE id ="
+            f" (SELECT id FROM trials_listapproval WHERE list_id = {FIRST} LIMIT 1)"
+        ),
+        {"two_people_needed", "approval_gone"},
+    ),
+    "the events of approvals": (
+        "DELETE FROM events_outboxevent WHERE type = 'trials.RandomisationListApproved'",
+        {"approval_not_announced"},
+    ),
+    "an approval by another person, in its event too": (
+        (
+            f"UPDATE trials_listapproval SET approved_by_id = {COORDINATOR} WHERE id ="
+            f" (SELECT id FROM trials_listapproval WHERE list_id = {FIRST} LIMIT 1);"
+            "UPDATE events_outboxevent e SET payload = jsonb_set(payload, '{approved_by}',"
+            " to_jsonb(a.approved_by_id)) FROM trials_listapproval a"
+            " WHERE a.id::text = payload->>'approval_id'"
+        ),
+        {"approval_changed", "approval_not_logged"},
+    ),
+    "the looks at the dry run": (
+        "DELETE FROM trials_sealedaccess WHERE purpose = 'check dry run'",
+        {"approval_not_logged"},
+    ),
+    "one look at the dry run": (
+        (
+            "DELETE FROM trials_sealedaccess WHERE id = (SELECT id FROM trials_sealedaccess"
+            " WHERE purpose = 'check dry run' LIMIT 1)"
+        ),
+        {"approval_not_logged"},
+    ),
+    "the look that made a list": (
+        "DELETE FROM trials_sealedaccess WHERE purpose = 'load randomisation list'",
+        {"list_not_logged"},
+    ),
+    "the moment a list went live": (
+        "UPDATE trials_randomisationlist SET live_at = '2020-01-01'",
+        {"list_changed", "list_not_announced"},
+    ),
+    "the origin of a list": (
+        f"UPDATE trials_randomisationlist SET origin = 'generated' WHERE id = {FIRST}",
+        {"list_changed", "list_not_announced"},
+    ),
+    "the maker of a list": (
+        f"UPDATE trials_randomisationlist SET made_by_id = {COORDINATOR}",
+        {"list_changed", "list_not_announced", "list_not_logged"},
+    ),
+    "the day a list was made": (
+        "UPDATE trials_randomisationlist SET made_at = '2020-01-01'",
+        {"list_changed", "list_not_announced"},
+    ),
+    "the size of a list": (
+        "UPDATE trials_randomisationlist SET entries = 1",
+        {"list_changed", "places_differ"},
+    ),
+    "the reason of a list": (
+        "UPDATE trials_randomisationlist SET reason = 'another'",
+        {"list_changed", "list_not_logged"},
+    ),
+    "the protocol version of a list": (
+        (
+            "INSERT INTO trials_protocolversion SELECT (jsonb_populate_record(v,"
+            " jsonb_build_object('id', gen_random_uuid(), 'version', '0.9', 'text',"
+            " replace(v.text, 'ratio = 2', 'ratio = 1')))).* FROM trials_protocolversion v;"
+            "UPDATE trials_randomisationlist"
+            " SET protocol_version_id = (SELECT id FROM trials_protocolversion"
+            " WHERE version = '0.9')"
+        ),
+        {"list_changed", "list_not_announced", "other_design"},
+    ),
+    "an unused list put out of use on both sides": (
+        (
+            "UPDATE trials_randomisationlist SET state = 'withdrawn', withdrawn_by_id = made_by_id,"
+            " withdrawn_at = made_at, withdrawn_because = 'x' WHERE number = 2;"
+            "UPDATE sealed.list SET state = 'draft' WHERE number = 2"
+        ),
+        {"list_gone"},
+    ),
+    "an unused list put out of use, and its event": (
+        (
+            "UPDATE trials_randomisationlist SET state = 'draft' WHERE number = 2;"
+            "UPDATE sealed.list SET state = 'draft' WHERE number = 2;"
+            "DELETE FROM events_outboxevent WHERE type = 'trials.RandomisationListLive'"
+            " AND payload->>'number' = '2'"
+        ),
+        {"list_gone"},
+    ),
+    "a head that counts fewer places": (
+        f"UPDATE sealed.head SET size = 3 WHERE list_id = {FIRST} AND stratum = 'H'",
+        {"head_differs"},
+    ),
+    "a head that counts more places": (
+        f"UPDATE sealed.head SET size = 9999 WHERE list_id = {FIRST}",
+        {"head_differs"},
+    ),
+    "the head of a stratum that nobody has come to": (
+        f"DELETE FROM sealed.head WHERE list_id = {FIRST} AND stratum = 'I'",
+        {"head_missing"},
+    ),
+    "the slots of two subjects": (
+        SLOTS_READ + SLOTS_SWAPPED,
+        {"other_slot", "order_broken", "row_changed"},
+    ),
+    "the event of an allocation, as it was before it bound a slot": (
+        (
+            "UPDATE events_outboxevent SET payload = payload - 'slot_digest'"
+            " WHERE type = 'trials.SlotAllocated'"
+        ),
+        {"other_slot"},
+    ),
     "the subject of an allocation": (
         "UPDATE patients_subject SET allocation_id = NULL WHERE number = 'DE-01-0001'",
         {"subjects"},
@@ -194,6 +345,29 @@ def test_one_changed_row_is_found_and_named(changed):
     owner(statement)
 
     assert found(study) >= codes
+
+
+@pytest.mark.parametrize(
+    ("statement", "codes"),
+    [
+        pytest.param(SWAPPED_IN_HISTORY_TOO, {"other_slot", "order_broken"}, id="row and history"),
+        pytest.param(SWAPPED_IN_EVENTS_TOO, {"order_broken"}, id="row, history and event"),
+    ],
+)
+def test_two_subjects_whose_slots_were_swapped_are_found_whatever_was_changed_along(
+    statement, codes
+):
+    study = study_with_subjects()
+    arms = (
+        "SELECT s.arm FROM patients_subject p JOIN trials_allocation a ON a.id = p.allocation_id"
+        " JOIN sealed.slot s ON s.id = a.slot_id ORDER BY p.number"
+    )
+    before = column(arms)
+
+    owner(statement)
+
+    assert (before, column(arms)) == (["L", "P", "L"], ["P", "L", "L"])
+    assert found(study) == codes
 
 
 def test_the_command_prints_a_certificate_and_leaves_with_an_error_when_a_row_is_changed(tmp_path):

@@ -164,6 +164,11 @@ GONE = "Allocation {4} was made and is not there any more. [allocation_gone]"
 ROW_CHANGED = "Allocation {4} is not as its history first kept it. [row_changed]"
 NOT_ANNOUNCED = "Allocation {4} differs from the event that told of it, once. [not_announced]"
 NO_LEVEL = "Allocation {4}: no level of the protocol holds its inputs. [inputs_differ]"
+LIST_CHANGED = "List 2 is not as its history kept it when it went live. [list_changed]"
+OTHER_PLACES = {
+    "List 2 is published with other places than it has slots. [places_differ]",
+    "List 2: stratum all counts other places than it has slots. [head_differs]",
+}
 EARLY = "List 2, slot 2 is not taken and has an arm. [arm_before_its_time]"
 TAMPERED = {
     "the arm of a taken slot": (
@@ -203,6 +208,7 @@ TAMPERED = {
             *other_content(1),
             *by_seed(1, 3, 4),
             other_arm(1, 3),
+            "Allocation {2} came before {3} and has a later slot. [order_broken]",
         },
     ),
     "the draw of a slot to come": (
@@ -226,14 +232,18 @@ TAMPERED = {
     ),
     "a slot that is gone": (
         f"DELETE FROM sealed.slot {in_slot(2, 4)}",
-        {*other_content(2), "List 2 has 1 slots fewer than its seed gives. [slots_missing]"},
+        {
+            *other_content(2),
+            *OTHER_PLACES,
+            "List 2 has 1 slots fewer than its seed gives. [slots_missing]",
+        },
     ),
     "a slot too many": (
         (
             "INSERT INTO sealed.slot (list_id, stratum, position, draw)"
             f" VALUES ({a_list(2)}, '', 5, 12345)"
         ),
-        {*other_content(2), *by_seed(2, 5)},
+        {*other_content(2), *OTHER_PLACES, *by_seed(2, 5)},
     ),
     "more taken than there are slots": (
         f"UPDATE sealed.head SET taken = 5 WHERE list_id = {a_list(1)}",
@@ -245,7 +255,10 @@ TAMPERED = {
     ),
     "the published digest": (
         "UPDATE trials_randomisationlist SET digest = repeat('0', 64) WHERE number = 2",
-        {"List 2: the published digest is not that of the list. [commitment_broken]"},
+        {
+            "List 2: the published digest is not that of the list. [commitment_broken]",
+            LIST_CHANGED,
+        },
     ),
     "the event that published the digest": (
         (
@@ -261,7 +274,7 @@ TAMPERED = {
     ),
     "the generator of the published list": (
         "UPDATE trials_randomisationlist SET generator = 'another' WHERE number = 2",
-        {"List 2 is published as another list than is sealed. [list_differs]"},
+        {"List 2 is published as another list than is sealed. [list_differs]", LIST_CHANGED},
     ),
     "a list replaced by one of its own digest": (
         REPLACED,
@@ -276,7 +289,10 @@ TAMPERED = {
     ),
     "a list that was never published": (
         "UPDATE trials_randomisationlist SET state = 'draft' WHERE number = 2",
-        {"A sealed list 2 is live and was never published. [list_unknown]"},
+        {
+            "A sealed list 2 is live and was never published. [list_unknown]",
+            "List 2 was put to use and is not live any more. [list_gone]",
+        },
     ),
     "an allocation deleted": (DELETED, {NOBODY, GONE}),
     "an allocation deleted and its slot freed": (

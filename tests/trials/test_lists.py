@@ -97,6 +97,7 @@ def test_a_draft_is_known_by_its_digest_and_good_for_nothing(study):
     assert (draft.number, draft.state, draft.origin) == (2, State.DRAFT, "loaded")
     assert event.payload == {
         "list_id": str(draft.pk), "number": 2, "origin": "loaded", "digest": draft.digest,
+        "made_by": study.statistician.pk, "protocol_version": "1.0",
     }  # fmt: skip
     assert sealed.take_slot(draft.pk, "H", {}) is None
 
@@ -310,6 +311,13 @@ def test_the_first_approval_leaves_a_draft_and_the_second_makes_it_live(study):
 
     first = approve(draft, study.statistician)
     second = approve(draft, study.second_statistician)
+
+    said = OutboxEvent.objects.filter(type="trials.RandomisationListApproved").latest("id").payload
+    approval = ListApproval.objects.get(list=draft, approved_by=study.second_statistician)
+    assert said == {
+        "list_id": str(draft.pk), "number": 2, "digest": draft.digest, "approvals": 2,
+        "approval_id": str(approval.pk), "approved_by": study.second_statistician.pk,
+    }  # fmt: skip
 
     live = OutboxEvent.objects.filter(type="trials.RandomisationListLive").latest("id")
     assert (first.state, second.state, second.live_at) == (State.DRAFT, State.LIVE, NOW)

@@ -1,22 +1,22 @@
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 
 from events.acting import as_system
 from events.models import OutboxEvent
 from patients.services.enrolment import randomise_subject
 from tests.factories import NOW, TODAY, TRAINED, Study, protocol_text
 from tests.marks import on_postgres
-from tests.postgres import ask, at_once, column, contents
+from tests.postgres import ask, at_once, column, contents, waiting_for_me
 from trials import sealed
 from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting, StratumRefused
 from trials.models import Allocation, Site, SiteVersion
 from trials.permissions import Role
+from trials.rules.commitment import slot_digest
 from trials.services.people import give_role, record_training
 from trials.services.randomisation import allocate
 from trials.services.setup import create_trial
@@ -102,6 +102,7 @@ def test_a_place_comes_with_a_number_and_an_event_that_tell_no_position():
         "site_id": str(study.site.pk),
         "stratum": "H",
         "randomised_on": str(TODAY),
+        "slot_digest": slot_digest(str(allocation.pk), str(allocation.slot_id)),
     }
     assert len(allocation.number) == 9
     assert positions() == [1]
@@ -127,19 +128,6 @@ def test_eight_at_once_neither_skip_nor_double_a_place():
 
     assert positions() == list(range(1, 25))
     assert taken() == 24
-
-
-def waiting_for_me():
-    """Return how many sessions wait for a lock of this one, once any does; 0 if none comes."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (me,) = cursor.fetchone()
-    for _ in range(500):
-        blocked = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
-        if found := column(blocked, me):
-            return len(found)
-        time.sleep(0.02)
-    return 0
 
 
 def overlapping(monkeypatch):

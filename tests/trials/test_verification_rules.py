@@ -9,8 +9,8 @@ from fractions import Fraction
 import pytest
 
 from config.reference.refusals import said_reasons
-from trials.rules.commitment import Contents, digest_of
-from trials.rules.list_parameters import parameters_of
+from trials.rules.commitment import Contents, digest_of, slot_digest
+from trials.rules.list_parameters import design_from, parameters_of
 from trials.rules.randomisation import (
     GENERATOR,
     BlockSize,
@@ -25,11 +25,14 @@ from trials.rules.randomisation import (
 )
 from trials.rules.verification import (
     Allocated,
+    Approval,
     Facts,
     HeldList,
     HeldSlot,
     KeptVersion,
+    Made,
     PublishedList,
+    Told,
     verify,
 )
 
@@ -58,9 +61,12 @@ class Randomised:
         KeptVersion("1.0", "text", "text", ("text",)),
         KeptVersion("1.1", "other text", "other text", ("other text",)),
     )
+    lists_gone: tuple[str, ...] = ()
 
     def findings(self):
-        found = verify(self.held, self.published, self.allocated, self.gone, self.versions)
+        found = verify(
+            self.held, self.published, self.allocated, self.gone, self.versions, self.lists_gone
+        )
         return [f"{each.code}: {each.detail}" for each in found]
 
 
@@ -80,7 +86,7 @@ def randomised(design):
         if design.minimisation:
             slot = minimised(design, lists, slot, levels)
             lists[i] = with_slot(lists[i], slot)
-        allocated.append(allocation(number, lists[i], slot, mrd, levels))
+        allocated.append(allocation(number, lists[i], slot, mrd, levels, design))
     held = [replace(one, taken=dict(count)) for one, count in zip(lists, taken, strict=True)]
     return Randomised(tuple(held), tuple(map(published, held)), tuple(allocated))
 
@@ -106,7 +112,8 @@ def drawn(design, number):
         salt=f"salt-{number}",
         entries=entries_of(slots),
     )
-    return HeldList(contents, digest_of(contents), {}, slots)
+    sizes = Counter(slot.stratum for slot in slots)
+    return HeldList(contents, digest_of(contents), {}, dict(sizes), slots)
 
 
 def entries_of(slots):
@@ -126,17 +133,21 @@ def minimised(design, lists, slot, levels):
     return replace(slot, levels=levels, place=chosen.place, arm=chosen.arm)
 
 
-def allocation(number, held, slot, mrd, levels):
+def allocation(number, held, slot, mrd, levels, design):
     facts = Facts(mrd, levels, levels["site"], DAY)
     return Allocated(
+        id=f"allocation-{number}",
         number=f"R{number}",
         list_id=held.contents.list_id,
         slot_id=slot.id,
         facts=facts,
         derived=({"mrd": mrd}, mrd),
+        design=replace(design, length=99),  # a list may be longer or shorter than the plan
         same_as_first_kept=True,
         versions=1,
-        announced=((mrd, levels["site"], DAY),),
+        announced=(
+            Told(mrd, levels["site"], DAY, slot_digest(f"allocation-{number}", slot.id), number),
+        ),
         subjects=(f"subject-{number}",),
         told_subjects=(f"subject-{number}",),
     )
@@ -150,9 +161,24 @@ def published(held):
         method=contents.method,
         generator=contents.generator,
         digest=held.digest,
-        announced=(held.digest,),
-        approvals=(("one", held.digest), ("other", held.digest)),
+        entries=len(held.slots),
+        live_at=DAY,
+        announced=((held.digest, DAY),),
+        made=MADE,
+        told=(MADE,),
+        as_kept=True,
+        logged=True,
+        design=replace(design_from(contents.parameters), length=99),
+        approvals=(approval("one", held.digest), approval("other", held.digest)),
     )
+
+
+MADE = Made(number=1, origin="generated", by="7", protocol_version="1.0", at=DAY)
+
+
+def approval(person, digest):
+    given = (person, digest, DAY)
+    return Approval(person, digest, given, as_kept=True, announced=(given,), looked=True)
 
 
 def size(held, stratum):
@@ -207,6 +233,25 @@ def in_published(**changed) -> Alter:
     return lambda trial: replace(
         trial, published=(replace(trial.published[0], **changed), *trial.published[1:])
     )
+
+
+def in_approval(**changed) -> Alter:
+    def altered(trial):
+        first, *others = trial.published[0].approvals
+        return in_published(approvals=(replace(first, **changed), *others))(trial)
+
+    return altered
+
+
+def in_sizes(**changed) -> Alter:
+    return in_list(1, lambda held: replace(held, sizes={**held.sizes, **changed}))
+
+
+def slot_of(trial, number, *, told_by) -> dict[str, object]:
+    """Return the slot of an allocation for another one, as if that one's event had bound it."""
+    slot, (event,) = row(trial, number).slot_id, row(trial, told_by).announced
+    bound = slot_digest(row(trial, told_by).id, slot)
+    return {"slot_id": slot, "announced": (replace(event, slot_digest=bound),)}
 
 
 def in_allocation(number, **changed) -> Alter:
@@ -288,6 +333,11 @@ UNANNOUNCED = (
 )
 NOTHING_HELD = "slot_differs: List 2, slot 2 is taken and holds no levels or no draw."
 OTHER_LEVELS = "other_levels: Allocation R8 was minimised by other levels."
+OTHER_DESIGN = "other_design: List {} was made by another design than its protocol version has."
+UNDER_ANOTHER = "other_design: Allocation R{} was made under another design than its list."
+OTHER_PLACES = "places_differ: List 1 is published with other places than it has slots."
+OTHER_COUNT = "head_differs: List {}: stratum {} counts other places than it has slots."
+OTHER_SLOT = "other_slot: Allocation R{} has another slot than its event bound it to."
 OTHER_ARM = {"L": "P", "P": "L"}
 BROKEN = (
     "digest_differs: List {} has another digest than its contents give.",
@@ -396,7 +446,8 @@ MINIMISED_CASES = {
         lambda trial: in_contents(parameters=parameters_of(replace(
             MINIMISED, minimisation=replace(MINIMISATION, probability=Fraction(1))
         )))(trial),
-        broken(2),
+        [*broken(2), OTHER_DESIGN.format(2),
+         UNDER_ANOTHER.format(7), UNDER_ANOTHER.format(8)],
     ),
     "parameters that are none": (
         in_contents(parameters="{}"),
@@ -456,16 +507,19 @@ BLOCK_CASES = {
     ),
     "a slot deleted": (
         without_slot(6, "I"),
-        [*broken(1), "slots_missing: List 1 has 1 slots fewer than its seed gives."],
+        [*broken(1), OTHER_PLACES, OTHER_COUNT.format(1, "I"),
+         "slots_missing: List 1 has 1 slots fewer than its seed gives."],
     ),
     "a slot in the middle deleted": (
         without_slot(3, "I"),
-        [*broken(1), "order_broken: List 1: stratum I does not run from slot 1 without a gap.",
+        [*broken(1), OTHER_PLACES,
+         "order_broken: List 1: stratum I does not run from slot 1 without a gap.",
+         OTHER_COUNT.format(1, "I"),
          "slots_missing: List 1 has 1 slots fewer than its seed gives."],
     ),
     "a slot added": (
         another_slot(7, "I"),
-        [*broken(1), by_seed(1, "slot 7 of stratum I")],
+        [*broken(1), OTHER_PLACES, OTHER_COUNT.format(1, "I"), by_seed(1, "slot 7 of stratum I")],
     ),
     "a list deleted": (
         lambda trial: replace(trial, held=trial.held[:1]),
@@ -493,7 +547,7 @@ BLOCK_CASES = {
         ["commitment_broken: List 1: the published digest is not that of the list."],
     ),
     "the digest in the event": (
-        in_published(announced=("0" * 64,)),
+        in_published(announced=(("0" * 64, DAY),)),
         [BROKEN[2].format(1)],
     ),
     "a second event that names the same digest": (
@@ -533,17 +587,20 @@ BLOCK_CASES = {
         in_allocation(2, slot_id="1-H-1"),
         ["slot_twice: Allocation R1 shares its slot with another.",
          "slot_twice: Allocation R2 shares its slot with another.",
-         "order_broken: List 1, slot 2 of stratum H is counted as taken and nobody has it."],
+         "order_broken: List 1, slot 2 of stratum H is counted as taken and nobody has it.",
+         OTHER_SLOT.format(2)],
     ),
     "a slot of no list": (
         in_allocation(2, slot_id="none"),
         ["slot_unknown: Allocation R2 has no slot in a live list.",
-         "order_broken: List 1, slot 2 of stratum H is counted as taken and nobody has it."],
+         "order_broken: List 1, slot 2 of stratum H is counted as taken and nobody has it.",
+         OTHER_SLOT.format(2)],
     ),
     "a slot out of turn": (
         in_allocation(2, slot_id="2-H-4", list_id="list-2"),
         ["order_broken: List 1, slot 2 of stratum H is counted as taken and nobody has it.",
-         "order_broken: List 2, slot 4 of stratum H is out of turn."],
+         "order_broken: List 2, slot 4 of stratum H is out of turn.",
+         "order_broken: Allocation R2 came before R8 and has a later slot.", OTHER_SLOT.format(2)],
     ),
     "the list of an allocation": (
         in_allocation(2, list_id="list-2"),
@@ -629,7 +686,104 @@ BLOCK_CASES = {
         ["allocation_gone: Allocation R8 was made and is not there any more."],
     ),
 }  # fmt: skip
-OF_EACH = ((MINIMISED, MINIMISED_CASES), (BLOCKS, BLOCK_CASES), (SIMPLE, BLOCK_CASES))
+OF_APPROVAL = "List 1: the approval by one"
+BY_WITNESS = {
+    "the places of a published list": (in_published(entries=1), [OTHER_PLACES]),
+    "the design of its protocol version": (
+        in_published(design=replace(SIMPLE, arms=(DesignArm("L", 1), DesignArm("P", 1)))),
+        [OTHER_DESIGN.format(1)],
+    ),
+    "a protocol version no design can be read in": (in_published(design=None), []),
+    "an allocation by a protocol version of another design": (
+        in_allocation(2, design=replace(SIMPLE, strata=("H", "HI"))),
+        [UNDER_ANOTHER.format(2)],
+    ),
+    "an allocation by a protocol version no design can be read in": (
+        in_allocation(2, design=None),
+        [],
+    ),
+    "a row of a list that is not as it was kept": (
+        in_published(as_kept=False),
+        ["list_changed: List 1 is not as its history kept it when it went live."],
+    ),
+    "a row of a list that is not as it was told": (
+        in_published(made=replace(MADE, by="8")),
+        ["list_not_announced: List 1 differs from the event that told of its draft, once."],
+    ),
+    "a draft no event told of": (
+        in_published(told=()),
+        ["list_not_announced: List 1 differs from the event that told of its draft, once."],
+    ),
+    "the moment a list went live": (
+        in_published(live_at="2020-01-01"),
+        ["list_not_announced: List 1 is live since another moment than its event told."],
+    ),
+    "a list whose maker is not in the access log": (
+        in_published(logged=False),
+        ["list_not_logged: List 1: the access log has no look of its maker for its reason."],
+    ),
+    "a list that is not live any more": (
+        lambda trial: replace(trial, lists_gone=("3",)),
+        ["list_gone: List 3 was put to use and is not live any more."],
+    ),
+    "an approval that is not as it was kept": (
+        in_approval(as_kept=False),
+        [f"approval_changed: {OF_APPROVAL} is not as its history first kept it."],
+    ),
+    "an approval that is not as it was told": (
+        in_approval(given=("other", "digest", DAY)),
+        [f"approval_not_announced: {OF_APPROVAL} differs from the event that told of it, once."],
+    ),
+    "an approval no event told of": (
+        in_approval(announced=()),
+        [f"approval_not_announced: {OF_APPROVAL} differs from the event that told of it, once."],
+    ),
+    "an approval without a look": (
+        in_approval(looked=False),
+        [f"approval_not_logged: {OF_APPROVAL} has no look at the dry run in the access log."],
+    ),
+    "an approval that is gone": (
+        in_published(approvals_gone=1),
+        ["approval_gone: List 1: an approval was given and is not there now."],
+    ),
+    "a head that counts fewer places": (
+        in_sizes(H=5),
+        [OTHER_COUNT.format(1, "H")],
+    ),
+    "a head of a stratum without slots": (
+        in_sizes(Z=1),
+        [OTHER_COUNT.format(1, "Z")],
+    ),
+    "a head that is gone": (
+        in_list(2, lambda held: replace(held, sizes={"H": held.sizes["H"]})),
+        ["head_missing: List 2: stratum I has lost the row that counts its places."],
+    ),
+    "two allocations that changed their slots": (
+        lambda trial: in_allocation(1, slot_id=row(trial, 2).slot_id)(
+            in_allocation(2, slot_id=row(trial, 1).slot_id)(trial)
+        ),
+        ["order_broken: Allocation R1 came before R2 and has a later slot.",
+         OTHER_SLOT.format(1), OTHER_SLOT.format(2)],
+    ),
+    "two allocations that changed their slots, and their events too": (
+        lambda trial: in_allocation(1, **slot_of(trial, 2, told_by=1))(
+            in_allocation(2, **slot_of(trial, 1, told_by=2))(trial)
+        ),
+        ["order_broken: Allocation R1 came before R2 and has a later slot."],
+    ),
+    "an allocation whose event binds it to no slot": (
+        lambda trial: in_allocation(
+            2, announced=(replace(row(trial, 2).announced[0], slot_digest=""),)
+        )(trial),
+        [OTHER_SLOT.format(2)],
+    ),
+}  # fmt: skip
+OF_EACH = (
+    (MINIMISED, MINIMISED_CASES),
+    (BLOCKS, BLOCK_CASES),
+    (SIMPLE, BLOCK_CASES),
+    (SIMPLE, BY_WITNESS),
+)
 CASES = [
     pytest.param(design, *case, id=f"{design.method}: {name}")
     for design, cases in OF_EACH
@@ -671,7 +825,7 @@ def test_every_sentence_of_the_rule_is_found_in_one_of_these_cases():
     said = {
         f"{each.code}: {each.says}"
         for each in said_reasons()
-        if each.module == "trials.rules.verification"
+        if each.module.startswith("trials.rules.verification")
     }
     told = [sentence for case in CASES for sentence in case.values[2]]
 

@@ -47,6 +47,15 @@ def digest_of(contents: Contents) -> str:
     return sha256(canonical_text(contents).encode()).hexdigest()
 
 
+def slot_digest(allocation_id: str, slot_id: str) -> str:
+    """Return what binds an allocation to its slot in an event, and tells nothing of the slot.
+
+    A slot's id is a random UUID, of 122 bits that nobody who reads events knows: the digest says
+    neither which slot it is nor what comes before it, and no two of them can be compared.
+    """
+    return sha256(f"vigil slot 1\nallocation {allocation_id}\nslot {slot_id}".encode()).hexdigest()
+
+
 def _places(entries: Iterable[Entry]) -> list[str]:
     position: dict[str, int] = {}
     placed = []

@@ -13,6 +13,7 @@ from trials.events import ProtocolInForce, ProtocolSubmitted, SiteApprovalRecord
 from trials.models import ProtocolVersion, Site, SiteApproval, SiteVersion, Trial, User
 from trials.permissions import Permission, authorise
 from trials.rules.activation import SiteFacts, activation_reasons
+from trials.rules.one_design import Running, in_use, other_designs
 from trials.rules.protocol import digest
 from trials.services.protocol_files import (
     changes_of_randomisation,
@@ -171,19 +172,43 @@ def site_facts(site: Site, version: ProtocolVersion, *, at: datetime) -> SiteFac
     )
 
 
+def designs_against(made_for: ProtocolVersion, *, at: datetime) -> tuple[Reason, ...]:
+    """Return every version in use in the trial that a list made for a version does not fit.
+
+    The caller holds the trial's lock, under which versions come into force, if it acts by this.
+    """
+    trial = Trial.objects.get(pk=made_for.trial_id)
+    rows = SiteVersion.objects.filter(site__trial=trial).exclude(site__status=Site.Status.CLOSED)
+    ran: dict[Site, dict[date, ProtocolVersion]] = {}
+    for row in rows.select_related("site", "protocol_version").order_by("site__code"):
+        ran.setdefault(row.site, {})[row.in_force_from] = row.protocol_version
+    replay = trial.conduct == Trial.Conduct.REPLAY
+    running = [
+        Running(site.code, versions[day].protocol, begins=day if day > today else None)
+        for site, versions in ran.items()
+        for today in [site.local_day(at)]
+        for day in in_use(versions, today=today, replay=replay)
+    ]
+    return other_designs(made_for.protocol, running, trial.protocol)
+
+
 def begin_at_site(*, site: Site, by: User, at: datetime) -> SiteVersion:
     """Put a version in force at a site that begins; the caller has authorised and judged.
 
-    The newest activated version that is approved there, or the trial's current one where no
-    approval is recorded at all. From the site's today; in a replay, from the opening of accrual
-    if that is earlier, so that acts of the past find it. A site that runs one keeps it.
+    It holds the lock of the trial, under which a randomisation list is made. The newest activated
+    version that is approved there, or the trial's current one where no approval is recorded at
+    all. From the site's today; in a replay, from the opening of accrual if that is earlier, so
+    that acts of the past find it. A site that runs one keeps it.
 
-    Raises ``AmendmentRefused`` if no activated version is among those approved.
+    Raises ``AmendmentRefused`` if no activated version is among those approved, or if it
+    randomises otherwise than the list that was made.
     """
     running: SiteVersion | None = site.versions.order_by("in_force_from").last()
     if running is not None:
         return running
     version = _first_version(site)
+    if reasons := changes_of_randomisation(site.trial, version.protocol):
+        raise AmendmentRefused(*reasons)
     day = site.local_day(at)
     if site.trial.conduct == Trial.Conduct.REPLAY:
         day = min(day, version.protocol.trial.accrual_opens_on)

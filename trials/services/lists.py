@@ -24,11 +24,13 @@ from trials.permissions import Permission, authorise
 from trials.rules.dry_run import DryRun, dry_run_of, problems_of
 from trials.rules.list_parameters import parameters_of
 from trials.rules.randomisation import GENERATOR, Design, Entry, design_of, generate
+from trials.services.amendments import designs_against
 from trials.services.unblinding import open_blind
 
 
 APPROVALS_NEEDED = 2
 CHECK = "check dry run"
+LOAD = "load randomisation list"
 MADE_ELSEWHERE = "made elsewhere"
 SEED_BYTES = 32
 SHORTEST_SEED = 16
@@ -128,9 +130,14 @@ def _trial_to_draft_for(trial_id: uuid.UUID, by: User) -> Trial:
 def _draft(
     trial: Trial, made: _Made, reasons: list[Reason], *, reason: str, by: User, at: datetime
 ) -> RandomisationList:
-    """Refuse, or look behind the blind once to store the sealed part, then the visible one."""
+    """Refuse, or look behind the blind once to store the sealed part, then the visible one.
+
+    What the sites run is asked before the look, and again under the trial's lock: a version that
+    comes into force meanwhile leaves no list, and a look that made none.
+    """
     number = trial.randomisation_lists.live().count() + 1
     reasons += problems_of(made.entries, trial.protocol, number=number)
+    reasons += designs_against(trial.current_version, at=at)
     if not reason.strip():
         reasons.append(Reason("reason_missing", "Say what the list is for."))
     if RandomisationList.objects.filter(trial=trial, state=State.DRAFT).exists():
@@ -163,8 +170,8 @@ def _seal(draft: RandomisationList, made: _Made, *, by: User) -> str:
         trial=draft.trial,
         by=by,
         permission=Permission.LOAD_LIST,
-        purpose="load randomisation list",
-        detail=f"list {draft.number}: {draft.reason}",
+        purpose=LOAD,
+        detail=look_to_make(draft),
     )
     try:
         return sealed.store_list(
@@ -184,7 +191,10 @@ def _seal(draft: RandomisationList, made: _Made, *, by: User) -> str:
 
 @transaction.atomic
 def _keep(draft: RandomisationList, *, by: User, at: datetime) -> RandomisationList:
+    Trial.objects.select_for_update(no_key=True).get(pk=draft.trial_id)
     authorise(by, Permission.LOAD_LIST, trial=draft.trial, reason=draft.reason)
+    if reasons := designs_against(draft.protocol_version, at=at):
+        raise ListRefused(*reasons)
     draft.save(force_insert=True)
     publish(
         RandomisationListDrafted(
@@ -193,6 +203,8 @@ def _keep(draft: RandomisationList, *, by: User, at: datetime) -> RandomisationL
             number=draft.number,
             origin=draft.origin,
             digest=draft.digest,
+            made_by=by.pk,
+            protocol_version=draft.protocol_version.version,
         ),
         at=at,
     )
@@ -218,7 +230,7 @@ def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
         by=by,
         permission=Permission.APPROVE_LIST,
         purpose=CHECK,
-        detail=_named(found),
+        detail=look_at(found.number, found.digest),
     )
     entries = sealed.draft_entries(access, found.pk)
     protocol = found.protocol_version.protocol
@@ -235,11 +247,17 @@ def dry_run(*, list_id: uuid.UUID, by: User) -> DryRun:
 def saw_dry_run(found: RandomisationList, by: User) -> bool:
     """Return whether somebody looked at the dry run of this very list, by the access log."""
     looks = SealedAccess.objects.filter(trial_id=found.trial_id, person=by, purpose=CHECK)
-    return looks.filter(detail=_named(found)).exists()
+    return looks.filter(detail=look_at(found.number, found.digest)).exists()
 
 
-def _named(found: RandomisationList) -> str:
-    return f"list {found.number}, digest {found.digest[:12]}"
+def look_at(number: int, digest: str) -> str:
+    """Return how the access log names a look at a dry run. ``sealed.go_live`` asks for the same."""
+    return f"list {number}, digest {digest[:12]}"
+
+
+def look_to_make(draft: RandomisationList) -> str:
+    """Return how the access log names the look by which a list was stored, and why."""
+    return f"list {draft.number}: {draft.reason}"
 
 
 @transaction.atomic
@@ -248,7 +266,8 @@ def approve_list(*, list_id: uuid.UUID, digest: str, by: User, at: datetime) -> 
 
     Whoever made the list may be one of the two; each must have looked at the dry run. PostgreSQL
     counts the approvals of those who looked once more, and a list goes live there or nowhere. Its
-    digest is then published as a commitment.
+    digest is then published as a commitment. Under the trial's lock no version comes into force
+    meanwhile that randomises otherwise.
 
     Publishes ``RandomisationListApproved``, and at the second one ``RandomisationListLive``.
     Raises ``ApprovalRefused`` with every reason, and changes nothing.
@@ -265,9 +284,12 @@ def approve_list(*, list_id: uuid.UUID, digest: str, by: User, at: datetime) -> 
     if found.approvals.filter(approved_by=by).exists():
         text = "You have approved this list already: a second person has to."
         reasons.append(Reason("same_person", text))
+    reasons += designs_against(found.protocol_version, at=at)
     if reasons:
         raise ApprovalRefused(*reasons)
-    ListApproval.objects.create(list=found, digest=found.digest, approved_by=by, approved_at=at)
+    approval = ListApproval.objects.create(
+        list=found, digest=found.digest, approved_by=by, approved_at=at
+    )
     given = found.approvals.count()
     publish(
         RandomisationListApproved(
@@ -276,6 +298,8 @@ def approve_list(*, list_id: uuid.UUID, digest: str, by: User, at: datetime) -> 
             number=found.number,
             digest=found.digest,
             approvals=given,
+            approval_id=approval.pk,
+            approved_by=by.pk,
         ),
         at=at,
     )
@@ -328,9 +352,14 @@ def withdraw_list(*, list_id: uuid.UUID, reason: str, by: User, at: datetime) ->
 
 
 def _locked(list_id: uuid.UUID, by: User) -> RandomisationList:
-    """Return a list the user may know of, under lock: two approvals run one after the other."""
-    rows = RandomisationList.objects.visible_to(by).select_for_update(of=("self",))
-    return rows.select_related("trial").get(pk=list_id)
+    """Return a list the user may know of, under lock: two approvals run one after the other.
+
+    Its trial is locked before, as where a version comes into force.
+    """
+    rows = RandomisationList.objects.visible_to(by)
+    trial_id = rows.values_list("trial", flat=True).get(pk=list_id)
+    Trial.objects.select_for_update(no_key=True).get(pk=trial_id)
+    return rows.select_for_update(of=("self",)).select_related("trial").get(pk=list_id)
 
 
 def _not_a_draft(found: RandomisationList) -> Reason:

@@ -15,6 +15,7 @@ from trials.errors import DayRefused, ListExhausted, SiteNotRecruiting, StratumR
 from trials.events import SlotAllocated
 from trials.models import Allocation, RandomisationList, Site, Trial, User
 from trials.permissions import Permission, authorise
+from trials.rules.commitment import slot_digest
 from trials.rules.conduct import day_reasons
 from trials.rules.randomisation import SITE
 from trials.services.sites import standing_status
@@ -87,6 +88,7 @@ def allocate(
             site_id=site.pk,
             stratum=stratum,
             randomised_on=randomised_on,
+            slot_digest=slot_digest(str(allocation.pk), str(slot)),
         ),
         at=at,
     )

@@ -18,6 +18,7 @@ from trials.models import (
     SiteApproval,
     SiteStatusChange,
     Training,
+    Trial,
     User,
 )
 from trials.permissions import Permission, Role, authorise
@@ -59,9 +60,15 @@ def take_step(
 ) -> SiteStatusChange:
     """Take a site one step on. ``treated`` are subjects on treatment, of whom a closure asks.
 
-    Locks the site: no subject is entered or randomised there meanwhile. Publishes
-    ``SiteStatusChanged``. Raises ``SiteStepRefused`` with every reason.
+    Locks the site: no subject is entered or randomised there meanwhile. A site that begins locks
+    its trial before: no version comes into force and no list is made meanwhile. Publishes
+    ``SiteStatusChanged``. Raises ``SiteStepRefused`` with every reason, and ``AmendmentRefused``
+    for a site that no version could begin at.
     """
+    if step == "activate":
+        Trial.objects.visible_to(by).select_for_update(no_key=True, of=("self",)).filter(
+            sites=site_id
+        ).first()
     site = site_under_lock(by, site_id, reason=reason)
     facts = _facts(site, step, on=on, reason=reason, at=at, treated=treated)
     if reasons := step_reasons(step, facts):

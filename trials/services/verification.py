@@ -57,5 +57,6 @@ def _held(row: dict[str, Any]) -> HeldList:
         ),
         digest=row["digest"],
         taken=row["taken"] or {},
+        sizes=row["sizes"] or {},
         slots=slots,
     )
