@@ -283,9 +283,8 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
             text = f"The start of {version.version} is withdrawn: it does not begin at {places}."
             messages.success(request, text)
             return redirect(_address(version))
-        return form_page(
-            self, request, form, back=_address(version), subtitle=f"of {version.version}"
-        )
+        facts = [("Trial", version.trial.code), ("Version", version.version)]
+        return form_page(self, request, form, back=_address(version), facts=facts)
 
     def _activation_page(
         self,

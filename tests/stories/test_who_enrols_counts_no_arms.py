@@ -74,7 +74,7 @@ def test_what_tells_block_sizes_is_refused_to(role):
         "dry run": pages.post(f"{lists}/dry-run/"),
     }  # fmt: skip
 
-    assert len(answers) == 16
+    assert len(answers) == 17
     assert {path: a.status_code for path, a in answers.items() if not _refused(a)} == {}
 
 
