@@ -231,6 +231,9 @@ def _page(user: User, place: Site) -> dict[str, Any]:
         or any(held.trial_id == place.trial_id for held in user.may(Permission.MANAGE_PEOPLE)),
         "approvals": approvals,
         "versions": SiteVersion.objects.filter(site=place).select_related("protocol_version"),
+        "withdrawn_starts": SiteVersion.with_withdrawn.filter(site=place)
+        .exclude(withdrawn_at=None)
+        .select_related("protocol_version", "withdrawn_by"),
         "subjects_here": Subject.objects.filter(site=place).count() if reads else None,
         "local_now": place.local_day(now),
     }

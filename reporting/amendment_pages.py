@@ -8,7 +8,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Model, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -24,10 +24,11 @@ from trials.admin_forms import REHEARSE, DayField, ServiceForm, form_page, send
 from trials.admin_site import person, site
 from trials.models import ProtocolVersion, Site, User
 from trials.permissions import Permission
-from trials.queries import at_sites, trials_with_protocol
+from trials.queries import at_sites, sites_to_come, trials_with_protocol
 from trials.rules.protocol.amendment import by_section, changes
 from trials.rules.protocol_check import predictability_of
 from trials.services.amendments import record_approval
+from trials.services.withdrawn_starts import withdraw_start
 
 
 class ApprovalForm(ServiceForm):
@@ -96,6 +97,32 @@ class ActivationForm(ServiceForm):
         )
 
 
+class WithdrawalForm(ServiceForm):
+    title, icon, submit = "Withdraw a start", "event_busy", "Withdraw"
+    permission = Permission.MANAGE_TRIAL
+    note = (
+        "The version does not begin at these sites on that day: they go on with the one they run."
+        " Its approvals stay, and it or another version can be put in force there from any day"
+        " to come."
+    )
+    field_of = {"begun_already": "sites", "no_start": "sites", "reason_missing": "reason"}
+
+    sites = forms.ModelMultipleChoiceField(
+        Site.objects.none(), to_field_name="code", widget=forms.CheckboxSelectMultiple
+    )
+    reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), max_length=2000)
+
+    def __init__(self, *args: Any, version: ProtocolVersion, by: User, **options: Any) -> None:
+        super().__init__(*args, by=by, **options)
+        self.version = version
+        to_come = [place.pk for place in sites_to_come(version, at=timezone.now())]
+        rows = version.trial.sites.filter(pk__in=to_come).order_by("code")
+        self.fields["sites"].queryset = rows  # type: ignore[attr-defined]  # a choice of rows
+
+    def act(self, *, at: datetime) -> Any:
+        return withdraw_start(version=self.version, by=self.by, at=at, **self.arguments())
+
+
 @admin.register(ProtocolVersion, site=site)
 class ProtocolVersionAdmin(ReadOnlyAdmin):
     """Every version of a protocol, for those who read its history or set its trial up."""
@@ -109,7 +136,7 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = ProtocolVersion.objects.filter(trial__in=trials_with_protocol(person(request)))
-        return rows.annotate(begun=Count("at_sites", distinct=True))
+        return rows.annotate(begun=Count("at_sites", filter=Q(at_sites__withdrawn_at=None)))
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return bool(trials_with_protocol(person(request)))
@@ -138,6 +165,7 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
             path("<uuid:pk>/since/<uuid:other>/", view(self.compare_view), name=f"{name}_compare"),
             path("<uuid:pk>/approval/", view(self.approval_view), name=f"{name}_approval"),
             path("<uuid:pk>/activation/", view(self.activation_view), name=f"{name}_activation"),
+            path("<uuid:pk>/withdrawal/", view(self.withdrawal_view), name=f"{name}_withdrawal"),
         ]
         return [*own, *super().get_urls()]
 
@@ -149,7 +177,7 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
         if request.method not in {"GET", "HEAD"}:
             raise PermissionDenied
         version = self._version(request, object_id)
-        rows = at_sites(version)
+        rows = at_sites(version, at=timezone.now())
         others = version.trial.versions.exclude(pk=version.pk).order_by("submitted_at")
         return self._page(
             request,
@@ -158,7 +186,8 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
             title=f"Protocol {version.version}",
             rows=rows,
             approved=sum(row.approved_on is not None for row in rows),
-            begun=sum(row.in_force_from is not None for row in rows),
+            begun=sum(row.in_force_from is not None and not row.scheduled for row in rows),
+            scheduled=sum(row.scheduled for row in rows),
             others=others,
             modifications=version.protocol.dosing.modifications,
             form_version=version.protocol.consent,
@@ -240,6 +269,22 @@ class ProtocolVersionAdmin(ReadOnlyAdmin):
             return redirect(_address(version))
         impact = impact_of(version=version, sites=places, in_force_from=day, by=person(request))
         return self._activation_page(request, version, asked, form=form, impact=impact)
+
+    def withdrawal_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        version = self._to_manage(request, pk)
+        form = WithdrawalForm(
+            request.POST or None,
+            version=version,
+            by=person(request),
+            initial={"sites": request.GET.getlist("sites")},
+        )
+        if form.is_valid() and send(form, request, at=timezone.now()) is not None:
+            places = ", ".join(place.code for place in form.cleaned_data["sites"])
+            text = f"The start of {version.version} is withdrawn: it does not begin at {places}."
+            messages.success(request, text)
+            return redirect(_address(version))
+        facts = [("Trial", version.trial.code), ("Version", version.version)]
+        return form_page(self, request, form, back=_address(version), facts=facts)
 
     def _activation_page(
         self,

@@ -48,6 +48,11 @@ class AmendmentRefused(Refused):
     title = "The protocol version was not taken"
 
 
+class StartStands(Refused):
+    code = "start_stands"
+    title = "The start was not withdrawn"
+
+
 class AccountRefused(Refused):
     code = "account_refused"
     title = "The account was not changed"

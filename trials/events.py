@@ -48,6 +48,16 @@ class ProtocolInForce(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolStartWithdrawn(Event):
+    """A start that had not come was taken back: the version does not begin at the site then."""
+
+    type = "trials.ProtocolStartWithdrawn"
+    site_id: UUID
+    protocol_version: str
+    in_force_from: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RandomisationListDrafted(Event):
     """A sealed list was made or loaded; nobody is randomised from it before two approvals."""
 

@@ -1,7 +1,7 @@
 """Reads of the trial's own records, with a name."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -23,8 +23,18 @@ ENROLS = (Permission.ENROL, Permission.RANDOMISE)
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawnStart:
+    """A start that was taken back before it came."""
+
+    in_force_from: date
+    withdrawn_at: datetime
+    withdrawn_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AtSite:
-    """One version at one site: ``None`` for what has not happened."""
+    """One version at one site: ``None`` for what has not happened. ``today`` is the site's own."""
 
     site: str
     name: str
@@ -33,6 +43,16 @@ class AtSite:
     in_force_from: date | None
     in_force_until: date | None
     closed: bool
+    today: date
+    withdrawn: tuple[WithdrawnStart, ...]
+
+    @property
+    def scheduled(self) -> bool:
+        return self.in_force_from is not None and self.in_force_from > self.today
+
+    @property
+    def replaced(self) -> bool:
+        return self.in_force_until is not None and self.in_force_until <= self.today
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +91,36 @@ def version_for(by: User, code: str, version: str) -> ProtocolVersion:
     return ProtocolVersion.objects.select_related("trial").get(trial=trial, version=version)
 
 
-def version_rows(by: User, code: str) -> list[VersionRow]:
-    """Return a trial's versions, the newest first, in a fixed number of queries."""
+def version_rows(by: User, code: str, *, at: datetime) -> list[VersionRow]:
+    """Return a trial's versions, the newest first, with where each stands at an instant."""
     trial = _trial(by, code)
     versions = trial.versions.select_related("submitted_by").order_by("-submitted_at")
-    return [VersionRow(version, at_sites(version)) for version in versions]
+    return [VersionRow(version, at_sites(version, at=at)) for version in versions]
 
 
-def at_sites(version: ProtocolVersion) -> tuple[AtSite, ...]:
+def at_sites(version: ProtocolVersion, *, at: datetime) -> tuple[AtSite, ...]:
     """Return where a version stands at each site of its trial."""
     sites = list(Site.objects.filter(trial=version.trial_id).order_by("code"))
     approvals = {row.site_id: row for row in SiteApproval.objects.filter(protocol_version=version)}
-    begun: dict[object, list[SiteVersion]] = {site.pk: [] for site in sites}
-    for row in SiteVersion.objects.filter(site__in=sites).order_by("in_force_from"):
-        begun[row.site_id].append(row)
-    return tuple(_at_site(site, version, approvals.get(site.pk), begun[site.pk]) for site in sites)
+    starts: dict[object, list[SiteVersion]] = {site.pk: [] for site in sites}
+    rows = SiteVersion.with_withdrawn.filter(site__in=sites).select_related("withdrawn_by")
+    for row in rows.order_by("in_force_from", "withdrawn_at"):
+        starts[row.site_id].append(row)
+    return tuple(
+        _at_site(site, version, approvals.get(site.pk), starts[site.pk], today=site.local_day(at))
+        for site in sites
+    )
 
 
 def _at_site(
-    site: Site, version: ProtocolVersion, approval: SiteApproval | None, begun: list[SiteVersion]
+    site: Site,
+    version: ProtocolVersion,
+    approval: SiteApproval | None,
+    starts: list[SiteVersion],
+    *,
+    today: date,
 ) -> AtSite:
+    begun = [row for row in starts if row.withdrawn_at is None]
     own = next((row for row in begun if row.protocol_version_id == version.pk), None)
     after = [row.in_force_from for row in begun if own and row.in_force_from > own.in_force_from]
     return AtSite(
@@ -101,7 +131,27 @@ def _at_site(
         in_force_from=own.in_force_from if own else None,
         in_force_until=min(after, default=None),
         closed=site.status == Site.Status.CLOSED,
+        today=today,
+        withdrawn=tuple(_withdrawn(starts, version)),
     )
+
+
+def sites_to_come(version: ProtocolVersion, *, at: datetime) -> list[Site]:
+    """Return the sites where a version is to begin on a day that has not come there."""
+    rows = SiteVersion.objects.filter(protocol_version=version).select_related("site")
+    to_come = [row.site for row in rows if row.in_force_from > row.site.local_day(at)]
+    return sorted(to_come, key=lambda site: site.code)
+
+
+def _withdrawn(starts: list[SiteVersion], version: ProtocolVersion) -> Iterator[WithdrawnStart]:
+    for row in starts:
+        if row.protocol_version_id == version.pk and row.withdrawn_at and row.withdrawn_by:
+            yield WithdrawnStart(
+                in_force_from=row.in_force_from,
+                withdrawn_at=row.withdrawn_at,
+                withdrawn_by=row.withdrawn_by.username,
+                reason=row.withdrawn_because,
+            )
 
 
 def _trial(by: User, code: str) -> Trial:

@@ -28,9 +28,17 @@ from trials.queries import VersionRow, version_for, version_rows
 from trials.rules.protocol.amendment import changes
 from trials.rules.protocol_check import predictability_of
 from trials.services.amendments import record_approval, submit_version
+from trials.services.withdrawn_starts import withdraw_start
 
 
 MOST_SITES = 500
+
+
+class WithdrawnStartOut(Shape):
+    in_force_from = serializers.DateField()
+    withdrawn_at = serializers.DateTimeField()
+    withdrawn_by = serializers.CharField()
+    reason = serializers.CharField()
 
 
 class SiteVersionOut(Shape):
@@ -40,6 +48,9 @@ class SiteVersionOut(Shape):
     in_force_from = serializers.DateField(allow_null=True)
     in_force_until = serializers.DateField(
         allow_null=True, help_text="The first day of the version after it."
+    )
+    withdrawn = WithdrawnStartOut(
+        many=True, help_text="Its starts there that were taken back before they came."
     )
 
 
@@ -83,6 +94,16 @@ class ActivationOut(Shape):
     site = serializers.CharField(source="site.code")
     version = serializers.CharField(source="protocol_version.version")
     in_force_from = serializers.DateField()
+
+
+class StartWithdrawalIn(Shape):
+    sites = serializers.ListField(child=serializers.CharField(max_length=10), max_length=MOST_SITES)
+    reason = serializers.CharField()
+
+
+class StartWithdrawalOut(ActivationOut):
+    withdrawn_at = serializers.DateTimeField()
+    reason = serializers.CharField(source="withdrawn_because")
 
 
 class ChangesQuery(Query):
@@ -131,7 +152,7 @@ class ProtocolVersions(APIView):
     @extend_schema(responses={200: ProtocolVersionOut(many=True)})
     def get(self, request: Request, code: str) -> Response:
         """Return every version with the sites' approvals and first days."""
-        rows = version_rows(acting_user(request), code)
+        rows = version_rows(acting_user(request), code, at=timezone.now())
         return Response([_shown(row) for row in rows])
 
     @extend_schema(request=ProtocolVersionIn, responses={201: ProtocolVersionOut})
@@ -260,6 +281,29 @@ class ProtocolActivations(APIView):
                 at=timezone.now(),
             )
             return ActivationOut(rows, many=True).data
+
+        return recorded(request, act)
+
+
+class ProtocolWithdrawals(APIView):
+    """A version's start that has not come is taken back."""
+
+    @extend_schema(request=StartWithdrawalIn, responses={201: StartWithdrawalOut(many=True)})
+    def post(self, request: Request, code: str, version: str) -> HttpResponse:
+        """Withdraw the version's start at all the sites named, or at none."""
+        body = valid(StartWithdrawalIn, request)
+
+        def act() -> Any:
+            by = acting_user(request)
+            amendment = _to_activate(by, code, version)
+            rows = withdraw_start(
+                version=amendment,
+                sites=_sites(amendment, body["sites"]),
+                reason=body["reason"],
+                by=by,
+                at=timezone.now(),
+            )
+            return StartWithdrawalOut(rows, many=True).data
 
         return recorded(request, act)
 

@@ -9,6 +9,7 @@ from reporting.api.amendments import (
     ProtocolImpact,
     ProtocolPredictability,
     ProtocolVersions,
+    ProtocolWithdrawals,
 )
 from reporting.api.contingency import ContingencyPasswords, ContingencySheets
 from reporting.api.looks import Looks
@@ -46,6 +47,7 @@ urlpatterns = [
     path(f"{_VERSION}/impact", ProtocolImpact.as_view(), name="protocol-impact"),
     path(f"{_VERSION}/approvals", ProtocolApprovals.as_view(), name="protocol-approvals"),
     path(f"{_VERSION}/activations", ProtocolActivations.as_view(), name="protocol-activations"),
+    path(f"{_VERSION}/withdrawals", ProtocolWithdrawals.as_view(), name="protocol-withdrawals"),
     path("trials/<slug:code>/reports/pfs", PfsReports.as_view(), name="pfs-report"),
     path("trials/<slug:code>/safety-summaries", SafetySummaries.as_view(), name="safety-summaries"),
     path(

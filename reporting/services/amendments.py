@@ -163,8 +163,9 @@ def activate_version(
 
 def approved_sites(version: ProtocolVersion) -> list[Site]:
     """Return the sites where a version is approved and not in force yet, closed ones aside."""
+    run_it = SiteVersion.objects.filter(protocol_version=version).values("site")
     sites = version.trial.sites.filter(approvals__protocol_version=version)
-    sites = sites.exclude(versions__protocol_version=version).exclude(status=Site.Status.CLOSED)
+    sites = sites.exclude(pk__in=run_it).exclude(status=Site.Status.CLOSED)
     return list(sites.order_by("code"))
 
 

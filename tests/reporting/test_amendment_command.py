@@ -369,6 +369,48 @@ def test_what_there_is_not_cannot_be_activated(study, how, said):
     assert refused(*activate("--yes", **how)) == said
 
 
+# --- withdraw ---------------------------------------------------------------------------------
+
+
+def withdraw(*words, site="DE-01", version="1.1"):
+    where = ("--trial", "CLLM1", "--site", site)
+    return ("withdraw", version, *where, "--reason", "too early", *words)
+
+
+@on_postgres
+def test_a_withdrawal_says_where_the_version_does_not_begin(study):
+    second = study.add_site("DE-02")
+    approved(study, submitted(study, NEW_FORM), study.site, second)
+    protocol(*activate("--yes", site=""))
+
+    said = protocol(*withdraw("--site", "DE-02"))
+
+    assert said.splitlines() == [
+        f"1.1 does not begin at {place} on {SOON}: withdrawn." for place in ("DE-01", "DE-02")
+    ]
+    assert running() == []
+    rows = SiteVersion.with_withdrawn.exclude(withdrawn_at=None)
+    assert {(row.withdrawn_because, row.withdrawn_by.username) for row in rows} == {
+        ("too early", "admin")
+    }
+
+
+@on_postgres
+def test_a_refused_withdrawal_is_told_every_reason(study):
+    study.add_site("DE-02")
+    approved(study, submitted(study, NEW_FORM), study.site)
+    protocol(*activate("--yes"))
+
+    said = refused(*withdraw("--site", "DE-02"))
+
+    assert codes(said) == ["no_start"]
+    assert said.endswith("The start was not withdrawn; nothing was stored.")
+    assert codes(refused(*withdraw(version="1.0"))) == ["begun_already"]
+    assert refused(*withdraw(site="XX-99")) == "CLLM1 has no site XX-99."
+    monitor = study.people[Role.MONITOR].username
+    assert "does not allow you" in refused(*withdraw("--as", monitor))
+
+
 # --- Who does it ------------------------------------------------------------------------------
 
 

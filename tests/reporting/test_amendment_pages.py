@@ -1,8 +1,10 @@
+from datetime import date
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.amendments import NEW_FORM, amended_text, approved, submitted
+from tests.amendments import NEW_FORM, activated, amended_text, approved, submitted
 from tests.factories import Study, protocol_text
 from tests.marks import on_postgres
 from trials.models import ProtocolVersion, SiteApproval, SiteVersion, Trial
@@ -68,7 +70,8 @@ def test_an_amendment_goes_from_file_to_site_through_the_pages(study):
     assert "Re-consent due" in shown.content.decode()
     assert "DE-01-0001" in shown.content.decode()
     assert SiteVersion.objects.filter(protocol_version=version).count() == 1
-    assert "in force at 1 of 1 sites" in page
+    assert "to begin at 1 of 1 sites" in page
+    assert f"begins on {DAY}" in page
 
 
 def test_no_button_stands_on_the_page_before_the_impact(study):
@@ -204,3 +207,78 @@ def test_who_enrols_sees_no_protocol_file(study):
 
     assert client.get(address("change", version)).status_code == 403
     assert client.get(address("compare", version, version.pk)).status_code == 403
+
+
+# --- A start withdrawn ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scheduled(study):
+    second = study.add_site("DE-02")
+    version = approved(study, submitted(study, NEW_FORM), study.site, second)
+    activated(study, version, study.site, second, in_force_from=date.fromisoformat(DAY))
+    return version
+
+
+def test_a_start_to_come_is_withdrawn_from_its_row_and_the_pages_say_so(study, scheduled):
+    client = logged_in(study.admin)
+    way = f"{address('withdrawal', scheduled)}?sites=DE-01"
+
+    before = client.get(address("change", scheduled)).content.decode()
+    form = client.get(way)
+    sent = {"key": "one", "sites": ["DE-01"], "reason": "an urgent one comes first"}
+    after = client.post(way, sent, follow=True).content.decode()
+    of_site = client.get(reverse("admin:trials_site_change", args=[study.site.pk]))
+    listed = client.get(reverse("admin:trials_protocolversion_changelist")).content.decode()
+
+    assert way in before
+    assert "to begin at 2 of 2 sites" in before
+    assert form.content.decode().count(" checked") == 1
+    assert "they go on with the one they run" in form.content.decode()
+    assert "The start of 1.1 is withdrawn: it does not begin at DE-01." in after
+    assert "to begin at 1 of 2 sites" in after
+    told = f"tart on {DAY} withdrawn "
+    why = f"by {study.admin}: an urgent one comes first"
+    for page in (after, of_site.content.decode()):
+        assert told in page
+        assert why in page
+    assert way not in after
+    assert "Activated at 1 site<" in listed.replace("\n", "")
+
+
+def test_the_first_version_is_in_force_until_the_day_comes(study, scheduled):
+    first = ProtocolVersion.objects.get(version="1.0")
+
+    page = logged_in(study.admin).get(address("change", first)).content.decode()
+
+    assert "in force at 2 of 2 sites" in page
+    assert ">replaced<" not in page
+
+
+def test_a_refused_withdrawal_says_why_and_leaves_the_start(study, scheduled):
+    client = logged_in(study.admin)
+
+    answers = [
+        client.post(address("withdrawal", scheduled), {"key": key, **sent})
+        for key, sent in (
+            ("one", {"sites": ["DE-01"], "reason": ""}),
+            ("two", {"sites": ["DE-09"], "reason": "why"}),
+            ("three", {"reason": "why"}),
+        )
+    ]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert [set(answer.context["form"].errors) for answer in answers] == [
+        {"reason"}, {"sites"}, {"sites"},
+    ]  # fmt: skip
+    assert SiteVersion.objects.filter(protocol_version=scheduled).count() == 2
+
+
+@pytest.mark.parametrize("role", [Role.MONITOR, Role.AUDITOR, Role.COORDINATOR])
+def test_who_does_not_set_the_trial_up_is_offered_no_withdrawal(study, scheduled, role):
+    client = logged_in(study.people[role])
+
+    page = client.get(address("change", scheduled)).content.decode()
+
+    assert client.get(address("withdrawal", scheduled)).status_code == 403
+    assert address("withdrawal", scheduled) not in page

@@ -64,7 +64,8 @@ def test_what_tells_block_sizes_is_refused_to(role):
             path: pages.get(path)
             for path in (
                 f"{version}/change/", f"{version}/since/{study.trial.current_version.pk}/",
-                f"{version}/activation/", f"{lists}/change/", f"{lists}/act/approve/",
+                f"{version}/activation/", f"{version}/withdrawal/",
+                f"{lists}/change/", f"{lists}/act/approve/",
                 "/admin/trials/randomisationlist/new/generate/",
                 f"/admin/trials/allocation/verify/{code}/",
                 f"/admin/trials/allocation/report/{code}/",
@@ -73,7 +74,7 @@ def test_what_tells_block_sizes_is_refused_to(role):
         "dry run": pages.post(f"{lists}/dry-run/"),
     }  # fmt: skip
 
-    assert len(answers) == 15
+    assert len(answers) == 17
     assert {path: a.status_code for path, a in answers.items() if not _refused(a)} == {}
 
 

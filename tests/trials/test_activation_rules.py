@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from trials.rules.activation import SiteFacts, activation_reasons, fixed_by_randomisation
+from trials.rules.activation import (
+    SiteFacts,
+    StartFacts,
+    activation_reasons,
+    fixed_by_randomisation,
+    withdrawal_reasons,
+)
 from trials.rules.protocol import load_protocol
 
 
@@ -59,6 +65,47 @@ def test_a_version_comes_into_force_at_a_site_or_every_reason_says_why_not(chang
 
 def test_a_replay_may_choose_a_day_of_the_past():
     assert codes(replace(READY, today=DAY + timedelta(400)), replay=True) == []
+
+
+@pytest.mark.parametrize(
+    ("since", "today", "way_out"),
+    [(DAY_AFTER, DAY, True), (DAY_AFTER, DAY_AFTER, False), (DAY, DAY, False)],
+)
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_start_in_the_way_that_has_not_come_is_told_to_be_withdrawn(
+    version, since, today, way_out
+):
+    facts = replace(READY, since=since, today=today, ran_it_already=version == READY.in_force)
+
+    found = activation_reasons(version, facts, in_force_from=DAY, replay=True)
+
+    assert ("withdraw it first" in found[0].detail) == way_out
+
+
+def start(day, code="DE-01", today=DAY):
+    return StartFacts(code=code, today=today, in_force_from=day)
+
+
+@pytest.mark.parametrize(
+    ("starts", "reason", "lists", "expected"),
+    [
+        ([start(DAY_AFTER)], "too early", [], []),
+        ([start(DAY)], "too early", [], ["begun_already"]),
+        ([start(DAY_BEFORE)], "too early", [], ["begun_already"]),
+        ([start(None)], "too early", [], ["no_start"]),
+        ([start(DAY_AFTER)], " ", [], ["reason_missing"]),
+        ([], "too early", [], ["no_site"]),
+        ([start(DAY_AFTER)], "too early", [2], ["list_made"]),
+        (
+            [start(DAY_AFTER), start(DAY, "DE-02"), start(None, "DE-03")], "", [1, 2],
+            ["reason_missing", "begun_already", "no_start", "list_made", "list_made"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_start_is_withdrawn_or_every_reason_says_why_not(starts, reason, lists, expected):
+    found = withdrawal_reasons("1.1", starts, reason=reason, lists=lists)
+
+    assert [one.code for one in found] == expected
 
 
 @pytest.mark.parametrize(

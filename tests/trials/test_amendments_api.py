@@ -1,9 +1,9 @@
 import hashlib
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from tests.amendments import CTCAE_5, NEW_FORM, amended_text, approved, submitted
+from tests.amendments import CTCAE_5, NEW_FORM, activated, amended_text, approved, submitted
 from tests.factories import NOW, PROTOCOL, TODAY, Study, user
 from tests.interface import Caller, caller_for, reasons_of
 from tests.marks import on_postgres
@@ -139,6 +139,72 @@ def test_only_who_sets_the_trial_up_takes_an_amendment_on(study, role):
     ]
 
     assert [answer.status_code for answer in answers] == [403] * 4
+
+
+# --- A start withdrawn ------------------------------------------------------------------------
+
+
+def scheduled(study):
+    version = approved(study, submitted(study), study.site)
+    activated(study, version, study.site, in_force_from=date.fromisoformat(DAY))
+    return version
+
+
+def test_a_start_is_withdrawn_through_the_interface_and_told_with_the_version(study, administrator):
+    scheduled(study)
+
+    answer = administrator.post(
+        f"{VERSIONS}/1.1/withdrawals", {"sites": ["DE-01"], "reason": "an urgent one comes first"}
+    )
+    listed = administrator.get(VERSIONS).json()
+
+    assert answer.status_code == 201
+    (row,) = answer.json()
+    assert (row["site"], row["version"], row["in_force_from"]) == ("DE-01", "1.1", DAY)
+    assert row["reason"] == "an urgent one comes first"
+    new, old = (version["sites"][0] for version in listed)
+    assert listed[0]["activated_at"] is None
+    assert (new["in_force_from"], old["in_force_until"], old["withdrawn"]) == (None, None, [])
+    assert new["withdrawn"] == [
+        {
+            "in_force_from": DAY,
+            "withdrawn_at": row["withdrawn_at"],
+            "withdrawn_by": "admin",
+            "reason": "an urgent one comes first",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reasons"),
+    [
+        ({"sites": [], "reason": "why"}, 409, {("", "no_site")}),
+        ({"sites": ["DE-02"], "reason": "why"}, 409, {("", "no_start")}),
+        ({"sites": ["XX-99"], "reason": "why"}, 400, {("sites", "invalid")}),
+        ({"sites": ["DE-01"]}, 400, {("reason", "required")}),
+        ({"sites": ["DE-01"], "reason": " "}, 400, {("reason", "blank")}),
+    ],
+)
+def test_a_withdrawal_that_is_refused_says_why(study, administrator, body, status, reasons):
+    study.add_site("DE-02")
+    version = scheduled(study)
+
+    answer = administrator.post(f"{VERSIONS}/1.1/withdrawals", body)
+
+    assert answer.status_code == status
+    assert reasons_of(answer) == reasons
+    assert SiteVersion.objects.filter(protocol_version=version).count() == 1
+
+
+@pytest.mark.parametrize("role", [Role.DATA_MANAGER, Role.MONITOR, Role.COORDINATOR])
+def test_only_who_sets_the_trial_up_withdraws_a_start(study, role):
+    scheduled(study)
+
+    answer = caller_for(study.people[role]).post(
+        f"{VERSIONS}/1.1/withdrawals", {"sites": ["DE-01"], "reason": "why"}
+    )
+
+    assert answer.status_code == 403
 
 
 # --- The file read back -----------------------------------------------------------------------

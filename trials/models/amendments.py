@@ -52,11 +52,23 @@ class SiteApproval(models.Model):
         return f"{self.reference}, {self.approved_on}"
 
 
+class StandingManager(models.Manager.from_queryset(OfSiteQuerySet)):  # type: ignore[misc]
+    """The starts that were not withdrawn: no reader of ``site.versions`` can forget to ask.
+
+    A query that comes to them over a join has to say so itself.
+    """
+
+    def get_queryset(self) -> OfSiteQuerySet:
+        standing: OfSiteQuerySet = super().get_queryset().filter(withdrawn_at=None)
+        return standing
+
+
 @tracked
 class SiteVersion(models.Model):
-    """A protocol version in force at a site, from a day of the site's calendar until the next."""
+    """A protocol version in force at a site, from a day of the site's calendar until the next.
 
-    insert_only = True
+    A start that has not come can be withdrawn: see ``withdraw_start``.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="versions")
@@ -67,17 +79,30 @@ class SiteVersion(models.Model):
     impact_digest = models.CharField(max_length=64, blank=True)
     activated_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     activated_at = models.DateTimeField()
+    withdrawn_at = models.DateTimeField(null=True)
+    withdrawn_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    withdrawn_because = models.TextField(blank=True)
 
-    objects = OfSiteQuerySet.as_manager()
+    objects = StandingManager()
+    with_withdrawn = OfSiteQuerySet.as_manager()
 
     class Meta:
         ordering = ["in_force_from"]
         constraints = [
             models.UniqueConstraint(
-                fields=["site", "protocol_version"], name="in_force_once_per_site"
+                fields=["site", "protocol_version"],
+                condition=Q(withdrawn_at=None),
+                name="in_force_once_per_site",
             ),
             models.UniqueConstraint(
-                fields=["site", "in_force_from"], name="one_version_begins_on_a_day"
+                fields=["site", "in_force_from"],
+                condition=Q(withdrawn_at=None),
+                name="one_version_begins_on_a_day",
+            ),
+            models.CheckConstraint(
+                condition=Q(withdrawn_at=None, withdrawn_by=None, withdrawn_because="")
+                | (~Q(withdrawn_at=None) & ~Q(withdrawn_by=None) & ~Q(withdrawn_because="")),
+                name="withdrawn_start_says_who_and_why",
             ),
         ]
 

@@ -1,6 +1,6 @@
-"""May a protocol version be submitted to a running trial, and put in force at a site?"""
+"""May a version be submitted to a running trial, put in force at a site, its start withdrawn?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -42,6 +42,8 @@ def _reasons(version: str, facts: SiteFacts, day: date, replay: bool) -> Iterato
         yield Reason("site_closed", f"{site} is closed.")
     if facts.ran_it_already:
         detail = f"Version {version} is in force at {site} already, or was."
+        if version == facts.in_force:
+            detail += _way_out(facts)
         yield Reason("in_force_already", detail)
     if facts.approved_on is None:
         yield Reason("not_approved", f"Version {version} is not approved at {site}.")
@@ -50,10 +52,61 @@ def _reasons(version: str, facts: SiteFacts, day: date, replay: bool) -> Iterato
         yield Reason("approved_later", detail)
     if facts.since is not None and day <= facts.since and not facts.ran_it_already:
         detail = f"At {site} version {facts.in_force} begins on {facts.since}, not before {day}."
+        detail += _way_out(facts)
         yield Reason("before_version_in_force", detail)
     if not replay and day < facts.today:
         detail = f"{day} is past at {site}, where today is {facts.today}."
         yield Reason("day_is_past", detail)
+
+
+def _way_out(facts: SiteFacts) -> str:
+    if facts.since is None or facts.since <= facts.today:
+        return ""
+    return f" Its start on {facts.since} has not come: withdraw it first."
+
+
+@dataclass(frozen=True, slots=True)
+class StartFacts:
+    """A version's start at a site, if there is one; ``today`` is the site's own calendar day."""
+
+    code: str
+    today: date
+    in_force_from: date | None
+
+
+def withdrawal_reasons(
+    version: str, starts: Sequence[StartFacts], *, reason: str, lists: Sequence[int] = ()
+) -> tuple[Reason, ...]:
+    """Return every reason why these starts of a version cannot be withdrawn; empty means go.
+
+    On its first day a version is in force: what is recorded from then on is under it. ``lists``
+    are the numbers of the randomisation lists that were made for the version, if it would be in
+    force or to come nowhere else: a list stands on an activated version.
+    """
+    return tuple(_against_withdrawal(version, starts, reason, lists))
+
+
+def _against_withdrawal(
+    version: str, starts: Sequence[StartFacts], reason: str, lists: Sequence[int]
+) -> Iterator[Reason]:
+    if not starts:
+        yield Reason("no_site", "Name the sites at which the start is withdrawn.")
+    if not reason.strip():
+        yield Reason("reason_missing", "Say why the start is withdrawn.")
+    for facts in starts:
+        day = facts.in_force_from
+        if day is None:
+            detail = f"Version {version} has no start at {facts.code} to withdraw."
+            yield Reason("no_start", detail)
+        elif day <= facts.today:
+            detail = (
+                f"At {facts.code} version {version} is in force since {day}:"
+                " submit another version."
+            )
+            yield Reason("begun_already", detail)
+    for number in lists:
+        detail = f"Randomisation list {number} was made for version {version}."
+        yield Reason("list_made", detail)
 
 
 FROZEN = ("arms", "randomisation", "factors")

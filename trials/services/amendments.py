@@ -131,11 +131,8 @@ def put_in_force(
     trial = Trial.objects.select_for_update(no_key=True).get(pk=version.trial_id)
     authorise(by, Permission.MANAGE_TRIAL, trial=trial)
     refuse_who_enrols(by, trial)
-    places = list(
-        trial.sites.filter(pk__in=[site.pk for site in sites])
-        .select_for_update(no_key=True)
-        .order_by("code")
-    )
+    places = sites_under_lock(trial, sites)
+    version.refresh_from_db(fields=["activated_at", "activated_by"])  # as it is under the lock
     replay = trial.conduct == Trial.Conduct.REPLAY
     reasons = [*problems_of_today(version), *changes_of_randomisation(trial, version.protocol)]
     if not places:
@@ -154,6 +151,12 @@ def put_in_force(
         _begin(place, version, in_force_from, impact_digest=impact_digest, by=by, at=at)
         for place in places
     ]
+
+
+def sites_under_lock(trial: Trial, sites: Sequence[Site]) -> list[Site]:
+    """Return those of the sites that are the trial's, by code; its own row is locked before."""
+    own = trial.sites.filter(pk__in=[site.pk for site in sites])
+    return list(own.select_for_update(no_key=True).order_by("code"))
 
 
 def site_facts(site: Site, version: ProtocolVersion, *, at: datetime) -> SiteFacts:
@@ -212,7 +215,11 @@ def begin_at_site(*, site: Site, by: User, at: datetime) -> SiteVersion:
     day = site.local_day(at)
     if site.trial.conduct == Trial.Conduct.REPLAY:
         day = min(day, version.protocol.trial.accrual_opens_on)
-    return _begin(site, version, day, impact_digest="", by=by, at=at)
+    row = _begin(site, version, day, impact_digest="", by=by, at=at)
+    # Its last other start may have been withdrawn since it was read: it stands here now.
+    taken_back = ProtocolVersion.objects.filter(pk=version.pk, activated_at=None)
+    taken_back.update(activated_at=at, activated_by=by)
+    return row
 
 
 def _first_version(site: Site) -> ProtocolVersion:
@@ -235,7 +242,7 @@ def _begin(
     by: User,
     at: datetime,
 ) -> SiteVersion:
-    row = SiteVersion.objects.create(
+    row: SiteVersion = SiteVersion.objects.create(
         site=site,
         protocol_version=version,
         in_force_from=day,

@@ -19,7 +19,14 @@ from trials.events import (
     RandomisationListLive,
     RandomisationListWithdrawn,
 )
-from trials.models import ListApproval, RandomisationList, SealedAccess, Trial, User
+from trials.models import (
+    ListApproval,
+    ProtocolVersion,
+    RandomisationList,
+    SealedAccess,
+    Trial,
+    User,
+)
 from trials.permissions import Permission, authorise
 from trials.rules.dry_run import DryRun, dry_run_of, problems_of
 from trials.rules.list_parameters import parameters_of
@@ -196,6 +203,10 @@ def _keep(draft: RandomisationList, *, by: User, at: datetime) -> RandomisationL
     if reasons := designs_against(draft.protocol_version, at=at):
         raise ListRefused(*reasons)
     draft.save(force_insert=True)
+    # A withdrawal of the version's start waits for the row above, or is done by now.
+    if ProtocolVersion.objects.filter(pk=draft.protocol_version_id, activated_at=None).exists():
+        text = "The protocol version's start was withdrawn meanwhile: draft the list anew."
+        raise ListRefused(Reason("version_withdrawn", text))
     publish(
         RandomisationListDrafted(
             stream=draft.trial.code,

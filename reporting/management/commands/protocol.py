@@ -1,4 +1,4 @@
-"""``manage.py protocol``: check a file, start a trial, and take an amendment to the sites."""
+"""``manage.py protocol``: check a file, start a trial, take an amendment to the sites or back."""
 
 import sys
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from trials.services.accounts import make_first_administrator
 from trials.services.amendments import record_approval, submit_version
 from trials.services.people import Trained
 from trials.services.setup import create_trial
+from trials.services.withdrawn_starts import withdraw_start
 
 
 class Command(BaseCommand):
@@ -61,9 +62,12 @@ class Command(BaseCommand):
         where.add_argument("--all-approved", action="store_true")
         activate.add_argument("--from", dest="day", required=True, help="first day, site-local")
         activate.add_argument("--yes", action="store_true", help="you have read the impact")
-        for act in (approve, activate):
+        withdraw = acts.add_parser("withdraw", help="take back a start that has not come")
+        withdraw.add_argument("--site", action="append", required=True, help="may be repeated")
+        withdraw.add_argument("--reason", required=True)
+        for act in (approve, activate, withdraw):
             act.add_argument("version")
-        for act in (submit, approve, activate):
+        for act in (submit, approve, activate, withdraw):
             act.add_argument("--trial", required=True)
             act.add_argument("--as", dest="user", help="who does it; the only administrator else")
 
@@ -75,6 +79,7 @@ class Command(BaseCommand):
             "submit": self._submit,
             "approve": self._approve,
             "activate": self._activate,
+            "withdraw": self._withdraw,
         }
         try:
             acts[options["act"]](**options)
@@ -198,6 +203,22 @@ class Command(BaseCommand):
             at=timezone.now(),
         )
         self.stdout.write(f"\n{version} is in force from {first} at {len(rows)} sites.")
+
+    def _withdraw(
+        self, *, version: str, trial: str, site: Sequence[str], reason: str, user: str | None,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        study = trial_called(trial)
+        rows = withdraw_start(
+            version=_stored(study, version),
+            sites=_sites(study, site),
+            reason=reason,
+            by=_who(study, user),
+            at=timezone.now(),
+        )
+        for row in rows:
+            day, place = row.in_force_from, row.site.code
+            self.stdout.write(f"{version} does not begin at {place} on {day}: withdrawn.")
 
     def _agreed(self) -> bool:
         if not self._at_a_terminal():
