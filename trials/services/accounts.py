@@ -210,7 +210,8 @@ def answer_for(person: User, *, by: User, reason: str = "") -> None:
 
 
 def _locked(person: User) -> User:
-    return User.objects.select_for_update().get(pk=person.pk)
+    """Return the account's row under a lock that keeps nobody from recording what they did."""
+    return User.objects.select_for_update(no_key=True).get(pk=person.pk)
 
 
 def _one_name_at_a_time() -> None:
