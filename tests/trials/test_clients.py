@@ -187,16 +187,59 @@ def test_an_ended_client_is_not_renewed(study):
     assert [reason.code for reason in refused.value.reasons] == ["client_ended"]
 
 
-def test_a_renewal_keeps_the_scopes_and_the_tokens_that_are_out(study):
-    client, secret = given(study, scopes=["read"])
-    held = token(client, secret)
-    _, new = renew_client(
-        client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(0), by=study.admin,
-        proof=Proof(study.admin.pk), at=timezone.now(),
+def renewed(study, client, *, overlap, at=None):
+    return renew_client(
+        client_id=client.pk, expires_on=client.expires_on, overlap=overlap, by=study.admin,
+        proof=Proof(study.admin.pk), at=at or timezone.now(),
     )  # fmt: skip
 
+
+def test_a_renewal_keeps_the_scopes(study):
+    client, _ = given(study, scopes=["read"])
+    _, new = renewed(study, client, overlap=timedelta(0))
+
     assert ask(client, new).json()["scope"] == "read"
+
+
+def test_a_renewal_without_overlap_ends_the_tokens_that_are_out_and_no_other_clients(study):
+    client, secret = given(study)
+    other, of_other = give_client(
+        trial=study.trial, user=study.admin, name="another", scopes=["read"],
+        expires_on=client.expires_on, proof=Proof(study.admin.pk), by=study.admin,
+        at=timezone.now(),
+    )  # fmt: skip
+    stolen, elsewhere = token(client, secret), token(other, of_other)
+
+    _, new = renewed(study, client, overlap=timedelta(0))
+
+    assert Caller(stolen).get("/sites").status_code == 401
+    assert Caller(elsewhere).get("/sites").status_code == 200
+    assert Caller(token(client, new)).get("/sites").status_code == 200
+
+
+@pytest.mark.parametrize(("minutes", "holds_for"), [(30, 30), (90, 60)])
+def test_the_tokens_that_are_out_hold_no_longer_than_the_overlap(study, minutes, holds_for):
+    client, secret = given(study)
+    held = token(client, secret)
+    at = timezone.now()
+
+    renewed(study, client, overlap=timedelta(minutes=minutes), at=at)
+
+    lasts = AccessToken.objects.get().expires - at
+    assert abs(lasts - timedelta(minutes=holds_for)) < timedelta(seconds=5)
     assert Caller(held).get("/sites").status_code == 200
+
+
+@pytest.mark.parametrize(("minutes", "holds_for"), [(30, 30), (90, 60)])
+def test_a_token_of_the_old_secret_holds_no_longer_than_that_secret(study, minutes, holds_for):
+    client, old = given(study)
+    renewed(study, client, overlap=timedelta(minutes=minutes))
+
+    answer = ask(client, old).json()
+
+    kept = AccessToken.objects.get()
+    assert abs(answer["expires_in"] - holds_for * 60) < 5
+    assert abs(kept.expires - kept.created - timedelta(minutes=holds_for)) < timedelta(seconds=5)
 
 
 def test_a_secret_is_nowhere_in_clear(study):

@@ -188,7 +188,10 @@ class AboutClient(ServiceForm):
 
 class RenewClientForm(AboutClient, SecretForm, ProofForm):
     title, icon, submit = "Renew", "autorenew", "Make a new secret"
-    note = f"The old secret holds beside the new one for the hours you state. {SHOWN_ONCE}"
+    note = (
+        "The old secret, and every access token that is out, holds beside the new one for the hours"
+        f" you state; with 0 both end at once. {SHOWN_ONCE}"
+    )
     secret_is = "New client secret"  # noqa: S105 - a label
     field_of = {
         "expires_in_the_past": "expires_on",
