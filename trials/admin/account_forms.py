@@ -14,6 +14,7 @@ from trials.permissions import Permission
 from trials.services.accounts import (
     add_person,
     bind_sign_on,
+    end_address_lock,
     end_lock,
     give_password,
     remove_second_factors,
@@ -80,6 +81,16 @@ class EndLockForm(AboutPerson):
     title, icon, submit = "End the lock", "lock_open", "End the lock"
     note = "Make sure who asks: the failed attempts may have been somebody else's."
     service = staticmethod(end_lock)
+
+
+class EndAddressLockForm(ServiceForm):
+    title, icon, submit = "End the lock of an address", "lock_open", "End the lock"
+    note = "Make sure that those behind it ask: the failed attempts may go on."
+    permission = Permission.MANAGE_PEOPLE
+    service = staticmethod(end_address_lock)
+
+    address = forms.GenericIPAddressField(label="Network address")
+    reason = forms.CharField(max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
 
 
 class SwitchOnForm(AboutPerson):

@@ -35,6 +35,13 @@ def locked_until(failed_at: Iterable[datetime], policy: LockPolicy) -> datetime 
     return end
 
 
+KNOWN_AT_ADDRESS = timedelta(days=30)
+"""For how long after a log-in others' failures at its address do not shut out its name there.
+
+A hospital has one address. Each name keeps its own count.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientPolicy:
     """The longest a client's credentials may last, and an old secret beside a new one."""
