@@ -147,7 +147,7 @@ class GiveClientForm(SecretForm, ProofForm):
     site = forms.ModelChoiceField(Site.objects.none(), empty_label="Choose…")
     name = forms.CharField(max_length=100, help_text="What the program is, for whoever reads lists")
     scopes = forms.MultipleChoiceField(
-        choices=scope_choices(without=(Scope.MANAGE,)),
+        choices=scope_choices(without=(Scope.MANAGE, Scope.UNBLIND)),
         widget=forms.CheckboxSelectMultiple,
     )
     expires_on = DayField(label="Last day", help_text="At most a year from now")

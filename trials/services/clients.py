@@ -84,6 +84,7 @@ def give_client(
         client_problems(
             scopes=scopes,
             known=get_scopes_backend().get_all_scopes(),
+            machine=user.is_machine,
             expires_on=expires_on,
             on=_day(at),
             policy=ClientPolicy(),
