@@ -233,6 +233,8 @@ OAUTH2_PROVIDER = {
         "randomise": "Randomise subjects",
         "dispense": "Dispense study drug",
         "manage": "Everything else that changes a trial: lists, supplies, clients, reports",
+        "unblind": "Look behind the blind, or agree that somebody else does: emergency, safety and"
+        " trial unblinding, contingency sheets",
     },
     "SCOPES_BACKEND_CLASS": "trials.api.scopes.ClientScopes",
     "OAUTH2_VALIDATOR_CLASS": "trials.api.authentication.Clients",

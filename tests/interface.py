@@ -373,6 +373,7 @@ ACTS = (
     Act("/passwords", _ABOUT),
     Act("/factor-removals", _ABOUT),
     Act("/lock-ends", _ABOUT),
+    Act("/address-lock-ends", {"address": "203.0.113.9", "reason": "a ward was shut out"}),
     Act("/log-in-reopenings", _ABOUT),
     Act(
         "/site-corrections",

@@ -68,7 +68,8 @@ MEANINGS = {
     ),
     "VIGIL_LOCK_FAILURES": Meaning("How many failed attempts under one user name lock it."),
     "VIGIL_LOCK_ADDRESS_FAILURES": Meaning(
-        "How many failed attempts from one address, under any names, lock the address."
+        "How many failed attempts from one address, under any names, lock it to names that did not "
+        "log in from there in the last 30 days."
     ),
     "VIGIL_LOCK_SECONDS": Meaning(
         "How long a lock lasts, and how close together failed attempts must be to count."

@@ -67,7 +67,7 @@ def test_a_program_needs_the_scope_to_read_and_no_other(study, read):
     person = study.people[read.reader]
     only, but = (token_of(person) for _ in range(2))
     AccessToken.objects.filter(token=only).update(scope="read")
-    AccessToken.objects.filter(token=but).update(scope="submit randomise dispense manage")
+    AccessToken.objects.filter(token=but).update(scope="submit randomise dispense manage unblind")
 
     refused = Caller(but).get(read.path)
 

@@ -1,6 +1,7 @@
 """The blind of one subject is opened by the right person, shown once, and kept nowhere."""
 
 import functools
+import threading
 import uuid
 from datetime import timedelta
 from decimal import Decimal
@@ -38,13 +39,14 @@ from reporting.models import Notice
 from tests.config.test_row_level_security import as_application
 from tests.factories import NOW, TODAY, Study, user
 from tests.marks import on_postgres
-from tests.postgres import ask, column, contents, denied, differing
+from tests.postgres import ask, at_once, column, contents, denied, differing
 from trials import sealed
 from trials.errors import IdentityNotConfirmed, ShownAlready, UnblindingRefused
 from trials.identity import Shown
 from trials.models import RefusedLook, RoleAssignment, SealedAccess, Site, Trial
 from trials.permissions import Role
 from trials.services import unblinding_requests
+from trials.services.accounts import bind_sign_on, give_password
 from trials.services.unblinding import prove
 from trials.services.unblinding_requests import (
     agree_to_unblinding,
@@ -641,6 +643,38 @@ def test_nobody_who_is_recording_about_the_subject_is_waited_for(study):
             )  # fmt: skip
 
     assert shown_arm(unblinding.pk, by=by).code in ARMS
+
+
+@pytest.mark.parametrize(
+    "service",
+    [give_password, functools.partial(bind_sign_on, subject="subject-of-an-investigator")],
+    ids=["password", "single sign-on"],
+)
+def test_an_administrator_at_work_on_the_account_is_not_waited_for(study, investigator, service):
+    subject, admin = study.randomised(), study.admin
+    proof = proof_of(investigator, subject)
+    at_work, over = threading.Event(), threading.Event()
+
+    def administers():
+        with transaction.atomic():
+            service(person=investigator, reason="telephoned", by=admin, at=timezone.now())
+            at_work.set()
+            assert over.wait(timeout=5), "the emergency waited"
+
+    def breaks():
+        try:
+            assert at_work.wait(timeout=30)
+            return break_blind(
+                subject_id=subject.pk, would_change_treatment=True, reason="Fever",
+                proof=proof, by=investigator, at=NOW,
+            )  # fmt: skip
+        finally:
+            over.set()
+
+    done, unblinding = at_once(administers, breaks)
+
+    assert done is None
+    assert shown_arm(unblinding.pk, by=investigator).code in ARMS
 
 
 def unblind_trial(study):

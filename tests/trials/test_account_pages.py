@@ -120,6 +120,14 @@ def test_everybody_makes_a_client_for_a_program_of_their_own_and_sees_no_others(
     assert [change in each.content.decode() for each in listed] == [True, False]
 
 
+def test_a_look_behind_the_blind_is_offered_to_programs_of_people_alone(study, admin):
+    own = admin.get(reverse("admin:trials_machineclient_own")).content.decode()
+    of_site = admin.get(reverse("admin:trials_machineclient_add")).content.decode()
+
+    offered = "unblind: Look behind the blind"
+    assert (offered in own, offered in of_site) == (True, False)
+
+
 def own_program(study, **sent):
     last = timezone.now().date() + timedelta(30)
     trial = study.trial.pk

@@ -29,7 +29,7 @@ NAME = "coordinator-DE-01"
 ABOUT = {"person": NAME, "reason": "telephone lost"}
 BINDING = {**ABOUT, "subject": "subject-of-a-coordinator"}
 ON_ACCOUNTS = ("/people", "/passwords", "/factor-removals", "/lock-ends", "/sign-on-bindings")
-ON_ACCOUNTS += ("/log-in-reopenings",)
+ON_ACCOUNTS += ("/log-in-reopenings", "/address-lock-ends")
 OF_PEOPLE = [act for act in ACTS if act.path in (*ON_ACCOUNTS, "/access-reviews")]
 
 
@@ -262,6 +262,7 @@ def test_nobody_but_the_administrator_changes_log_ins_or_signs_a_review(study, r
     hidden = 403 if reads else 404
     assert answers == {
         **dict.fromkeys(ON_ACCOUNTS, hidden), "/people": 403, "/access-reviews": 403,
+        "/address-lock-ends": 403,
     }  # fmt: skip
     assert contents() == before
 

@@ -103,6 +103,54 @@ def test_each_address_needs_its_own_scope_and_no_other_will_do(study, method, pa
     assert with_it.json().get("code", "") != "scope_missing"
 
 
+def own_program(study, person, *scopes):
+    return give_client(
+        trial=study.trial, user=person, name=f"of {person.username}", scopes=scopes,
+        expires_on=timezone.now().date(), proof=Proof(person.pk), by=person, at=timezone.now(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/subjects/{}/emergency-unblindings",
+        "/unblinding-requests/{}/agreements",
+        "/unblinding-requests/{}/looks",
+        "/unblinding-requests/{}/lists-of-arms",
+        "/contingency-sheets",
+        "/contingency-passwords",
+    ],
+)
+def test_whoever_looks_behind_the_blind_has_a_scope_for_it_and_no_other_will_do(study, path):
+    monitor = study.person(Role.MEDICAL_MONITOR)
+    client, secret = own_program(study, monitor, *EVERY, "manage", "unblind")
+    address = path.format("00000000-0000-4000-8000-000000000000")
+
+    without, with_it = (
+        Caller(token(client, secret, scope=scopes)).post(address, {})
+        for scopes in (" ".join([*EVERY, "manage"]), "unblind")
+    )
+
+    assert (without.status_code, without.json()["code"]) == (403, "scope_missing")
+    assert "scope unblind" in without.json()["reasons"][0]["detail"]
+    assert with_it.json()["code"] != "scope_missing"
+
+
+def test_who_asked_for_no_look_behind_the_blind_gets_no_token_for_one(study):
+    client, secret = own_program(study, study.coordinator, "read", "submit")
+
+    assert "unblind" not in ask(client, secret).json()["scope"].split()
+    assert ask(client, secret, scope="unblind").json()["error"] == "invalid_scope"
+
+
+def test_no_sites_system_is_given_a_look_behind_the_blind(study):
+    with pytest.raises(ClientRefused) as refused:
+        given(study, scopes=[*EVERY, "unblind"])
+
+    assert [reason.code for reason in refused.value.reasons] == ["scope_for_people"]
+    assert not MachineClient.objects.exists()
+
+
 def test_a_client_gets_all_its_scopes_when_it_asks_for_none_and_never_more(study):
     client, secret = given(study, scopes=["read", "submit"])
 
@@ -187,16 +235,59 @@ def test_an_ended_client_is_not_renewed(study):
     assert [reason.code for reason in refused.value.reasons] == ["client_ended"]
 
 
-def test_a_renewal_keeps_the_scopes_and_the_tokens_that_are_out(study):
-    client, secret = given(study, scopes=["read"])
-    held = token(client, secret)
-    _, new = renew_client(
-        client_id=client.pk, expires_on=client.expires_on, overlap=timedelta(0), by=study.admin,
-        proof=Proof(study.admin.pk), at=timezone.now(),
+def renewed(study, client, *, overlap, at=None):
+    return renew_client(
+        client_id=client.pk, expires_on=client.expires_on, overlap=overlap, by=study.admin,
+        proof=Proof(study.admin.pk), at=at or timezone.now(),
     )  # fmt: skip
 
+
+def test_a_renewal_keeps_the_scopes(study):
+    client, _ = given(study, scopes=["read"])
+    _, new = renewed(study, client, overlap=timedelta(0))
+
     assert ask(client, new).json()["scope"] == "read"
+
+
+def test_a_renewal_without_overlap_ends_the_tokens_that_are_out_and_no_other_clients(study):
+    client, secret = given(study)
+    other, of_other = give_client(
+        trial=study.trial, user=study.admin, name="another", scopes=["read"],
+        expires_on=client.expires_on, proof=Proof(study.admin.pk), by=study.admin,
+        at=timezone.now(),
+    )  # fmt: skip
+    stolen, elsewhere = token(client, secret), token(other, of_other)
+
+    _, new = renewed(study, client, overlap=timedelta(0))
+
+    assert Caller(stolen).get("/sites").status_code == 401
+    assert Caller(elsewhere).get("/sites").status_code == 200
+    assert Caller(token(client, new)).get("/sites").status_code == 200
+
+
+@pytest.mark.parametrize(("minutes", "holds_for"), [(30, 30), (90, 60)])
+def test_the_tokens_that_are_out_hold_no_longer_than_the_overlap(study, minutes, holds_for):
+    client, secret = given(study)
+    held = token(client, secret)
+    at = timezone.now()
+
+    renewed(study, client, overlap=timedelta(minutes=minutes), at=at)
+
+    lasts = AccessToken.objects.get().expires - at
+    assert abs(lasts - timedelta(minutes=holds_for)) < timedelta(seconds=5)
     assert Caller(held).get("/sites").status_code == 200
+
+
+@pytest.mark.parametrize(("minutes", "holds_for"), [(30, 30), (90, 60)])
+def test_a_token_of_the_old_secret_holds_no_longer_than_that_secret(study, minutes, holds_for):
+    client, old = given(study)
+    renewed(study, client, overlap=timedelta(minutes=minutes))
+
+    answer = ask(client, old).json()
+
+    kept = AccessToken.objects.get()
+    assert abs(answer["expires_in"] - holds_for * 60) < 5
+    assert abs(kept.expires - kept.created - timedelta(minutes=holds_for)) < timedelta(seconds=5)
 
 
 def test_a_secret_is_nowhere_in_clear(study):
@@ -404,10 +495,11 @@ def test_the_interface_renews_and_ends_and_says_when_a_client_was_last_used(stud
     [
         ({"scopes": ["write"]}, ("scopes.0", "invalid_choice")),
         ({"scopes": []}, ("scopes", "min_length")),
+        ({"scopes": ["read", "unblind"]}, ("", "scope_for_people")),
         ({"expires_on": "2020-01-01"}, ("", "expires_in_the_past")),
         ({"name": ""}, ("name", "blank")),
         ({"secret": "mine"}, ("secret", "invalid")),
-        ({"scopes": ["read"] * 6}, ("scopes", "max_length")),
+        ({"scopes": ["read"] * 7}, ("scopes", "max_length")),
         ({"expires_on": days_on(367)}, ("", "expires_too_late")),
     ],
 )

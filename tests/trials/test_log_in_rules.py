@@ -55,7 +55,7 @@ def test_failures_close_together_lock(failed, end):
 )
 def test_credentials_last_from_today_to_a_year_from_now(days, codes):
     reasons = client_problems(
-        scopes=["read"], known=["read"], expires_on=DAY + timedelta(days), on=DAY,
+        scopes=["read"], known=["read"], machine=True, expires_on=DAY + timedelta(days), on=DAY,
         policy=ClientPolicy(),
     )  # fmt: skip
 
@@ -64,11 +64,21 @@ def test_credentials_last_from_today_to_a_year_from_now(days, codes):
 
 def test_every_reason_against_a_client_is_named():
     reasons = client_problems(
-        scopes=["write", "read"], known=["read"], expires_on=DAY - timedelta(1), on=DAY,
-        policy=ClientPolicy(),
+        scopes=["write", "read"], known=["read"], machine=True, expires_on=DAY - timedelta(1),
+        on=DAY, policy=ClientPolicy(),
     )  # fmt: skip
 
     assert [reason.code for reason in reasons] == ["unknown_scope", "expires_in_the_past"]
+
+
+@pytest.mark.parametrize(("machine", "codes"), [(True, {"scope_for_people"}), (False, set())])
+def test_a_look_behind_the_blind_is_for_programs_of_people_alone(machine, codes):
+    reasons = client_problems(
+        scopes=["read", "unblind"], known=["read", "unblind"], machine=machine, expires_on=DAY,
+        on=DAY, policy=ClientPolicy(),
+    )  # fmt: skip
+
+    assert {reason.code for reason in reasons} == codes
 
 
 @pytest.mark.parametrize(

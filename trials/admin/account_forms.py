@@ -14,6 +14,7 @@ from trials.permissions import Permission
 from trials.services.accounts import (
     add_person,
     bind_sign_on,
+    end_address_lock,
     end_lock,
     give_password,
     remove_second_factors,
@@ -82,6 +83,16 @@ class EndLockForm(AboutPerson):
     service = staticmethod(end_lock)
 
 
+class EndAddressLockForm(ServiceForm):
+    title, icon, submit = "End the lock of an address", "lock_open", "End the lock"
+    note = "Make sure that those behind it ask: the failed attempts may go on."
+    permission = Permission.MANAGE_PEOPLE
+    service = staticmethod(end_address_lock)
+
+    address = forms.GenericIPAddressField(label="Network address")
+    reason = forms.CharField(max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
+
+
 class SwitchOnForm(AboutPerson):
     title, icon, submit = "Switch the log-in on", "person_check", "Switch on"
     note = (
@@ -136,7 +147,7 @@ class GiveClientForm(SecretForm, ProofForm):
     site = forms.ModelChoiceField(Site.objects.none(), empty_label="Choose…")
     name = forms.CharField(max_length=100, help_text="What the program is, for whoever reads lists")
     scopes = forms.MultipleChoiceField(
-        choices=scope_choices(without=(Scope.MANAGE,)),
+        choices=scope_choices(without=(Scope.MANAGE, Scope.UNBLIND)),
         widget=forms.CheckboxSelectMultiple,
     )
     expires_on = DayField(label="Last day", help_text="At most a year from now")
@@ -188,7 +199,10 @@ class AboutClient(ServiceForm):
 
 class RenewClientForm(AboutClient, SecretForm, ProofForm):
     title, icon, submit = "Renew", "autorenew", "Make a new secret"
-    note = f"The old secret holds beside the new one for the hours you state. {SHOWN_ONCE}"
+    note = (
+        "The old secret, and every access token that is out, holds beside the new one for the hours"
+        f" you state; with 0 both end at once. {SHOWN_ONCE}"
+    )
     secret_is = "New client secret"  # noqa: S105 - a label
     field_of = {
         "expires_in_the_past": "expires_on",

@@ -17,11 +17,11 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.decorators import display
 
-from events.admin import ReadOnlyAdmin
 from trials.admin.account_forms import (
     ABOUT_CLIENT,
     ABOUT_PERSON,
     AddPersonForm,
+    EndAddressLockForm,
     GiveClientForm,
     OwnClientForm,
     SecretForm,
@@ -34,6 +34,7 @@ from trials.models import LogInRecord, MachineClient, User
 from trials.models.accounts import READERS, Kind
 from trials.permissions import Permission
 from trials.queries import Standing, standing_of
+from trials.services.log_ins import address_lock_ends
 
 
 TONES = dict.fromkeys(Kind.values, "info") | {
@@ -41,6 +42,7 @@ TONES = dict.fromkeys(Kind.values, "info") | {
     "failed": "warning",
     "refused": "danger",
     "locked": "danger",
+    "address_locked": "danger",
     "factor_removed": "warning",
     "password_given": "warning",
 }
@@ -171,8 +173,13 @@ class AccountAdmin(FormsAdmin):
 
 
 @admin.register(LogInRecord, site=site)
-class LogInAdmin(ReadOnlyAdmin):
+class LogInAdmin(FormsAdmin):
+    """What happened to log-ins. What is added to it by hand is the end of an address's lock."""
+
+    list_before_template = "admin/vigil/log_ins_before.html"
     read_permission = Permission.READ_PEOPLE
+    add_form, added = EndAddressLockForm, "The lock is ended, and that is recorded."
+    adders = (Permission.MANAGE_PEOPLE,)
     list_display = ("at", "who", "what", "method", "browser", "address", "by", "reason")
     list_filter = ("kind", "method")
     search_fields = ("person__username",)
@@ -182,7 +189,9 @@ class LogInAdmin(ReadOnlyAdmin):
 
     @display(description="Person")
     def who(self, row: LogInRecord) -> str:
-        return row.person.username if row.person else "a name nobody has"
+        if row.person is None:
+            return "a name nobody has" if row.name_key else "–"
+        return row.person.username
 
     @display(description="Browser")
     def browser(self, row: LogInRecord) -> str:
@@ -194,6 +203,10 @@ class LogInAdmin(ReadOnlyAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return any(person(request).may(permission) for permission in READERS)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        locked = {"locked": address_lock_ends(at=timezone.now())}
+        return super().changelist_view(request, locked | (extra_context or {}))
 
 
 @admin.register(MachineClient, site=site)

@@ -23,6 +23,7 @@ from trials.queries import standing_of
 from trials.services.accounts import (
     add_person,
     bind_sign_on,
+    end_address_lock,
     end_lock,
     give_password,
     remove_second_factors,
@@ -77,6 +78,11 @@ class GivenPassword(LogInOut):
 
 class AboutPersonIn(Shape):
     person = serializers.CharField(max_length=NAME, help_text="the log-in name")
+    reason = serializers.CharField(max_length=REASON)
+
+
+class AboutAddressIn(Shape):
+    address = serializers.IPAddressField(help_text="the network address, as `/log-ins` shows it")
     reason = serializers.CharField(max_length=REASON)
 
 
@@ -159,6 +165,21 @@ class LockEnds(AboutPeople):
     """The end of a lock on somebody's log-in, before its time."""
 
     act = staticmethod(end_lock)
+
+
+class AddressLockEnds(APIView):
+    """The end of a lock on a network address, before its time."""
+
+    @extend_schema(request=AboutAddressIn, responses={201: LogInOut})
+    def post(self, request: Request) -> HttpResponse:
+        """Record the act, or get every reason why not."""
+        body = valid(AboutAddressIn, request)
+
+        def act() -> Any:
+            ended = end_address_lock(by=acting_user(request), at=timezone.now(), **body)
+            return LogInOut(ended).data
+
+        return recorded(request, act)
 
 
 class LogInReopenings(AboutPeople):

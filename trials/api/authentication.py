@@ -71,6 +71,15 @@ class Clients(OAuth2Validator):
             raise InvalidClientError(description=why_not, request=request)
         return True
 
+    def _save_bearer_token(self, token: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep a token; one taken while an old secret holds beside the new holds no longer."""
+        client = getattr(request.client, "machine_client", None)
+        now = timezone.now()
+        if client and client.previous_until and client.previous_until > now:
+            left = int((client.previous_until - now).total_seconds())
+            token["expires_in"] = min(token["expires_in"], left)
+        return super()._save_bearer_token(token, request, *args, **kwargs)
+
     def _check_secret(self, provided_secret: str, stored_secret: str) -> bool:
         """Return whether a secret is the client's, or was until lately and still holds."""
         if super()._check_secret(provided_secret, stored_secret):

@@ -60,7 +60,9 @@ class ClientIn(ProofIn):
     )
     name = serializers.CharField(max_length=100)
     scopes = serializers.ListField(
-        child=serializers.ChoiceField([scope.value for scope in Scope]), min_length=1, max_length=5
+        child=serializers.ChoiceField([scope.value for scope in Scope]),
+        min_length=1,
+        max_length=len(Scope),
     )
     expires_on = serializers.DateField()
 

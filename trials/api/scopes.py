@@ -23,6 +23,7 @@ class Scope(StrEnum):
     RANDOMISE = "randomise"
     DISPENSE = "dispense"
     MANAGE = "manage"
+    UNBLIND = "unblind"
 
 
 # The names of addresses whose POST needs another scope than its application's own.
@@ -32,6 +33,12 @@ POSTS: Mapping[str, Scope] = {
     "kit-supplies": Scope.MANAGE,
     "kit-number-draws": Scope.MANAGE,
     "packing-lists": Scope.MANAGE,
+    "emergency-unblindings": Scope.UNBLIND,
+    "unblinding-agreements": Scope.UNBLIND,
+    "safety-looks": Scope.UNBLIND,
+    "lists-of-arms": Scope.UNBLIND,
+    "contingency-sheets": Scope.UNBLIND,
+    "contingency-passwords": Scope.UNBLIND,
 }
 ABOUT_SUBJECTS = ("patients", "dosing")
 

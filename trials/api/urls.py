@@ -31,6 +31,7 @@ urlpatterns = [
     path("log-ins", accounts.LogIns.as_view(), name="log-ins"),
     path("log-in-reopenings", accounts.LogInReopenings.as_view(), name="log-in-reopenings"),
     path("lock-ends", accounts.LockEnds.as_view(), name="lock-ends"),
+    path("address-lock-ends", accounts.AddressLockEnds.as_view(), name="address-lock-ends"),
     path("trials/<slug:code>/access", reviews.AccessNow.as_view(), name="access"),
     path("access-reviews", reviews.AccessReviews.as_view(), name="access-reviews"),
     path("access-reviews/<uuid:review_id>", reviews.SignedReview.as_view(), name="access-review"),

@@ -22,19 +22,27 @@ from trials.log_in.devices import device_of, remember
 from trials.log_in.requests import address_of, begin_clock
 from trials.models import User
 from trials.models.accounts import Kind, Method
+from trials.rules.log_ins import KNOWN_AT_ADDRESS
 from trials.services.accounts import change_password
 from trials.services.log_ins import Attempt, attempt, note
 
 
 WRONG = "Please enter a correct user name and password. Both are case-sensitive."
-LOCKED = (
-    "Too many failed attempts. Log-in is refused until {until} UTC. "
+NAME_LOCKED = (
+    "Too many failed attempts under this name. Log-in with it is refused until {until} UTC. "
+    "An administrator of the trial can end this sooner."
+)
+ADDRESS_LOCKED = (
+    "Too many failed attempts from this network. Until {until} UTC nobody gets in from here but "
+    "who logged in from here in the last {days} days, with the right name and password. "
     "An administrator of the trial can end this sooner."
 )
 
 
 def locked_text(found: Attempt) -> str:
-    return LOCKED.format(until=f"{found.locked_until:%H:%M:%S}")
+    """Return which lock it is. Of a network's, all hear the same, whosever name they typed."""
+    text = ADDRESS_LOCKED if found.at_address else NAME_LOCKED
+    return text.format(until=f"{found.locked_until:%H:%M:%S}", days=KNOWN_AT_ADDRESS.days)
 
 
 class Accounts(DefaultAccountAdapter):
@@ -50,7 +58,7 @@ class Accounts(DefaultAccountAdapter):
         return False
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        """Return who it is. Raises ``ValidationError`` while the name or the address is locked."""
+        """Return who it is. Raises ``ValidationError`` where the name or address is locked."""
 
         def check() -> User | None:
             user = authenticate(request, **credentials)

@@ -24,6 +24,8 @@ class Kind(models.TextChoices):
     REFUSED = "refused", "Refused: locked"
     LOCKED = "locked", "Locked"
     LOCK_ENDED = "lock_ended", "Lock ended early"
+    ADDRESS_LOCKED = "address_locked", "Network address locked"
+    ADDRESS_LOCK_ENDED = "address_lock_ended", "Lock of a network address ended early"
     LOGGED_OUT = "logged_out", "Logged out"
     IDLE_ENDED = "idle_ended", "Ended: idle"
     TOO_OLD = "too_old", "Ended: longest time reached"
@@ -65,7 +67,8 @@ class LogInRecord(models.Model):
 
     ``name_key`` is a keyed digest of the name as typed, so that attempts under a name nobody has
     can be counted, and a password typed into the wrong box is not kept. ``device`` names a browser
-    in which the person had logged in before; what is tried there is counted by itself.
+    in which the person had logged in before; what is tried there is counted by itself. What is of
+    an address alone, its lock and the end of it, is of no name.
     """
 
     insert_only = True

@@ -35,20 +35,38 @@ def locked_until(failed_at: Iterable[datetime], policy: LockPolicy) -> datetime 
     return end
 
 
+KNOWN_AT_ADDRESS = timedelta(days=30)
+"""For how long after a log-in others' failures at its address do not shut out its name there.
+
+A hospital has one address. Each name keeps its own count.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientPolicy:
-    """The longest a client's credentials may last, and an old secret beside a new one."""
+    """The longest a client's credentials may last, and an old secret beside a new one.
 
+    ``for_people_alone``: the scopes that no site's system is given.
+    """
+
+    for_people_alone: frozenset[str] = frozenset({"unblind"})
     longest: timedelta = timedelta(days=366)
     longest_overlap: timedelta = timedelta(days=14)
 
 
 def client_problems(
-    *, scopes: Iterable[str], known: Iterable[str], expires_on: date, on: date, policy: ClientPolicy
+    *,
+    scopes: Iterable[str],
+    known: Iterable[str],
+    machine: bool,
+    expires_on: date,
+    on: date,
+    policy: ClientPolicy,
 ) -> tuple[Reason, ...]:
     """Return every reason not to give a client these scopes until this day; empty means none.
 
-    Credentials hold through the day ``expires_on`` in UTC.
+    ``machine``: it is the system of a site, and no program of a person. Credentials hold through
+    the day ``expires_on`` in UTC.
 
     Source: ICH E6(R3) 4.3.8 (access limited to what is needed, and reviewed).
     """
@@ -59,6 +77,10 @@ def client_problems(
     unknown = sorted(set(asked) - set(known))
     if unknown:
         reasons.append(Reason("unknown_scope", f"There is no scope {', '.join(unknown)}."))
+    personal = sorted(set(asked) & policy.for_people_alone) if machine else []
+    if personal:
+        told = f"scope {', '.join(personal)} is for programs of people, and for no site's system."
+        reasons.append(Reason("scope_for_people", told))
     reasons.extend(expiry_problems(expires_on=expires_on, on=on, policy=policy))
     return tuple(reasons)
 

@@ -19,7 +19,7 @@ from trials.models import LogInRecord, RoleAssignment, Trial, UsedPassword, User
 from trials.models.accounts import Kind
 from trials.permissions import Permission, authorise
 from trials.services.clients import end_clients_of
-from trials.services.log_ins import lock_ends, name_key, note
+from trials.services.log_ins import address_lock_end, lock_ends, name_key, note, note_address
 
 
 @transaction.atomic
@@ -150,7 +150,7 @@ def bind_sign_on(*, person: User, subject: str, reason: str, by: User, at: datet
 
 @transaction.atomic
 def end_lock(*, person: User, reason: str, by: User, at: datetime) -> LogInRecord:
-    """End somebody's lock before its time.
+    """End the lock of somebody's name before its time, in every browser.
 
     Raises ``AccountRefused`` if the log-in is not locked, ``PermissionDenied`` without the right to
     manage this person's accounts.
@@ -159,6 +159,19 @@ def end_lock(*, person: User, reason: str, by: User, at: datetime) -> LogInRecor
     if not lock_ends([name_key(person.username)], at=at):
         raise AccountRefused(Reason("not_locked", f"{person.username} is not locked."))
     return note(Kind.LOCK_ENDED, user=person, by=by, reason=reason, at=at)
+
+
+@transaction.atomic
+def end_address_lock(*, address: str, reason: str, by: User, at: datetime) -> LogInRecord:
+    """End the lock of a network address before its time.
+
+    An address is of no trial: whoever manages people in one may. Raises ``AccountRefused`` if the
+    address is not locked, ``PermissionDenied`` without the right.
+    """
+    authorise(by, Permission.MANAGE_PEOPLE, reason=reason)
+    if address_lock_end(address, at=at) is None:
+        raise AccountRefused(Reason("address_not_locked", f"address {address} is not locked."))
+    return note_address(Kind.ADDRESS_LOCK_ENDED, address=address, by=by, reason=reason, at=at)
 
 
 @transaction.atomic
@@ -210,7 +223,8 @@ def answer_for(person: User, *, by: User, reason: str = "") -> None:
 
 
 def _locked(person: User) -> User:
-    return User.objects.select_for_update().get(pk=person.pk)
+    """Return the account's row under a lock that keeps nobody from recording what they did."""
+    return User.objects.select_for_update(no_key=True).get(pk=person.pk)
 
 
 def _one_name_at_a_time() -> None:

@@ -84,6 +84,7 @@ def give_client(
         client_problems(
             scopes=scopes,
             known=get_scopes_backend().get_all_scopes(),
+            machine=user.is_machine,
             expires_on=expires_on,
             on=_day(at),
             policy=ClientPolicy(),
@@ -130,8 +131,9 @@ def renew_client(
 ) -> tuple[MachineClient, str]:
     """Return a client with a new secret; the one it had holds for ``overlap`` longer.
 
-    A secret still in the overlap of an earlier renewal ends now. Raises ``ClientRefused`` with
-    every reason, ``PermissionDenied`` without the right.
+    So do the access tokens that are out: without an overlap they end at once. A secret still in
+    the overlap of an earlier renewal ends now. Raises ``ClientRefused`` with every reason,
+    ``PermissionDenied`` without the right.
     """
     require_proof(by, proof)
     client = _locked(client_id, by=by, reason="renewed")
@@ -152,6 +154,7 @@ def renew_client(
     client.application.client_secret = secret
     client.application.save()
     client.save()
+    _end_tokens(client, until=client.previous_until, at=at)
     return client, secret
 
 
@@ -180,6 +183,15 @@ def _ended(client: MachineClient, *, by: User, at: datetime) -> MachineClient:
     client.save()
     AccessToken.objects.filter(application=client.application).delete()
     return client
+
+
+def _end_tokens(client: MachineClient, *, until: datetime, at: datetime) -> None:
+    """Let no access token that is out hold longer than ``until``; one that holds no more goes."""
+    tokens = AccessToken.objects.filter(application=client.application)
+    if until <= at:
+        tokens.delete()
+    else:
+        tokens.filter(expires__gt=until).update(expires=until)
 
 
 def _locked(client_id: uuid.UUID, *, by: User, reason: str) -> MachineClient:

@@ -18,15 +18,20 @@ from django.db.models import QuerySet
 
 from trials.models import LogInRecord, User
 from trials.models.accounts import Kind, Method
-from trials.rules.log_ins import LockPolicy, locked_until
+from trials.rules.log_ins import KNOWN_AT_ADDRESS, LockPolicy, locked_until
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What became of an attempt: who it was, or until when nobody of that name gets in."""
+    """What became of an attempt: who it was, or until when nobody of that name gets in.
+
+    ``at_address``: until when nobody gets in whose name is not known at the address, and who fails
+    is told no more than that, or it would tell whose name is known there.
+    """
 
     user: User | None = None
     locked_until: datetime | None = None
+    at_address: bool = False
     code_used: bool = False  # the password was right, and the code was, once
 
 
@@ -49,7 +54,8 @@ def attempt(
     """Ask ``check`` who it is, unless the name or the address is locked; record what came of it.
 
     ``device`` names the browser, if the person is known in it: what is tried there has a count of
-    its own, and failures elsewhere do not lock it. See docs/decisions/0018.
+    its own, and failures elsewhere do not lock it. See docs/decisions/0018. The lock of an address
+    reaches neither it nor a name that logged in from there lately.
 
     Attempts under one name wait for one another, so that no more get through than the limit. A
     success is not recorded here: it is one only when every step of the log-in is taken.
@@ -58,16 +64,29 @@ def attempt(
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
     person = User.objects.filter(username__iexact=name.strip()).order_by("pk").first()
-    tried: dict[str, Any] = {"key": key, "device": device, "address": address, "at": at}
-    if end := lock_end(**tried):
-        _record(Kind.REFUSED, person=person, method=method, **tried)
-        return Attempt(locked_until=end)
+    tried: dict[str, Any] = {"key": key, "address": address, "at": at}
+    here = {"person": person, "method": method, "device": device, **tried}
+    own, there = lock_ends([key], at=at).get((key, device)), address_lock_end(address, at=at)
+    told = None if device else there
+    if own or (told and not _known_at_address(**tried)):
+        _record(Kind.REFUSED, **here)
+        if told and method == Method.PASSWORD:
+            check()  # its answer is dropped: a refusal takes as long as a wrong password does
+        return Attempt(locked_until=told or own, at_address=told is not None)
     if (found := check()) is not None:
         return Attempt(user=found)
-    _record(Kind.FAILED, person=person, method=method, **tried)
-    if lock_end(**tried):
-        _record(Kind.LOCKED, person=person, method=method, **tried)
-    return Attempt()
+    _failed(here, locked_before=there is not None)
+    return Attempt(locked_until=told, at_address=told is not None)
+
+
+def _failed(here: dict[str, Any], *, locked_before: bool) -> None:
+    """Record a failed attempt, and the locks that it led to."""
+    key, address, at = here["key"], here["address"], here["at"]
+    _record(Kind.FAILED, **here)
+    if lock_ends([key], at=at).get((key, here["device"])):
+        _record(Kind.LOCKED, **here)
+    if not locked_before and address_lock_end(address, at=at):
+        note_address(Kind.ADDRESS_LOCKED, address=address, at=at)
 
 
 @transaction.atomic(durable=True)
@@ -93,11 +112,13 @@ def confirmation_refused_until(user: User, *, at: datetime) -> datetime | None:
     """Return until when somebody is not asked anew who they are; nothing if they are."""
     rows = _recent(at).filter(person=user).values_list("kind", "at")
     begin_again = (Kind.LOGGED_IN, Kind.LOCK_ENDED, Kind.IDENTITY_CONFIRMED)
-    return _end_after(rows, failed=Kind.NOT_CONFIRMED, begin_again=begin_again, at=at)
+    policy = _policy(settings.VIGIL_LOCK_FAILURES)
+    return _end_after(rows, policy, failed=Kind.NOT_CONFIRMED, begin_again=begin_again, at=at)
 
 
 def _end_after(
     rows: Iterable[tuple[str, datetime]],
+    policy: LockPolicy,
     *,
     failed: Kind,
     begin_again: Collection[Kind],
@@ -110,22 +131,37 @@ def _end_after(
             counted = []
         elif kind == failed:
             counted.append(when)
-    end = locked_until(counted, _policy(settings.VIGIL_LOCK_FAILURES))
+    end = locked_until(counted, policy)
     return end if end is not None and at < end else None
 
 
-def lock_end(*, key: str, device: str, address: str | None, at: datetime) -> datetime | None:
-    """Return until when log-in is refused for a name, or from an address; nothing if it is not.
+def address_lock_end(address: str | None, *, at: datetime) -> datetime | None:
+    """Return until when names not known at an address are refused there, if they are."""
+    found = {} if address is None else address_lock_ends(at=at, address=address)
+    return next(iter(found.values()), None)
 
-    In a browser where the person is known, until when it is refused there.
-    """
-    ends = [lock_ends([key], at=at).get((key, device))]
-    if address is not None and not device:
-        failed = _recent(at).filter(address=address, kind=Kind.FAILED)
-        recent = failed.exclude(method=Method.SIGN_ON)
-        policy = _policy(settings.VIGIL_LOCK_ADDRESS_FAILURES)
-        ends.append(locked_until(recent.values_list("at", flat=True), policy))
-    return max((end for end in ends if end is not None and at < end), default=None)
+
+def address_lock_ends(*, at: datetime, address: str | None = None) -> dict[str, datetime]:
+    """Return until when each locked address is, or the one that is asked for, in one query."""
+    of: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
+    kinds = (Kind.FAILED, Kind.ADDRESS_LOCK_ENDED)
+    found = _recent(at).filter(kind__in=kinds, address__isnull=False)
+    found = found.exclude(method=Method.SIGN_ON)
+    if address is not None:
+        found = found.filter(address=address)
+    for where, kind, when in found.values_list("address", "kind", "at"):
+        of[str(where)].append((kind, when))
+    policy, again = _policy(settings.VIGIL_LOCK_ADDRESS_FAILURES), (Kind.ADDRESS_LOCK_ENDED,)
+    ends = {
+        where: _end_after(rows, policy, failed=Kind.FAILED, begin_again=again, at=at)
+        for where, rows in of.items()
+    }
+    return {where: end for where, end in ends.items() if end is not None}
+
+
+def _known_at_address(*, key: str, address: str | None, at: datetime) -> bool:
+    came = LogInRecord.objects.filter(name_key=key, address=address, kind=Kind.LOGGED_IN)
+    return came.filter(at__gte=at - KNOWN_AT_ADDRESS).exists()
 
 
 def lock_ends(keys: Iterable[str], *, at: datetime) -> dict[tuple[str, str], datetime]:
@@ -153,7 +189,8 @@ def _end_at(
         (kind, when) for where, kind, when in rows if where == device or kind == Kind.LOCK_ENDED
     ]
     begin_again = (Kind.LOGGED_IN, Kind.LOCK_ENDED)
-    return _end_after(counted, failed=Kind.FAILED, begin_again=begin_again, at=at)
+    policy = _policy(settings.VIGIL_LOCK_FAILURES)
+    return _end_after(counted, policy, failed=Kind.FAILED, begin_again=begin_again, at=at)
 
 
 def _recent(at: datetime) -> QuerySet[LogInRecord]:
@@ -188,6 +225,13 @@ def note(
         by=by,
         reason=reason,
     )
+
+
+def note_address(
+    kind: Kind, *, address: str, at: datetime, by: User | None = None, reason: str = ""
+) -> LogInRecord:
+    """Record what happened to an address, which is of no name."""
+    return _record(kind, person=None, key="", address=address, at=at, by=by, reason=reason)
 
 
 def note_refused_sign_on(*, subject: str, address: str | None, at: datetime) -> LogInRecord:
