@@ -16,8 +16,13 @@ from pydantic_core import ErrorDetails
 from trials.rules.protocol.consistency import findings
 from trials.rules.protocol.finding import Finding
 from trials.rules.protocol.sections import Protocol
-from trials.rules.toml_lines import KeyPath, key_lines, nearest_line
+from trials.rules.protocol.sourced import Beyond
+from trials.rules.protocol.written import NEW
+from trials.rules.toml_lines import KeyPath, key_lines, line_of_nesting, nearest_line
 
+
+LONGEST_SHOWN = 80
+_LONG_NUMBER = re.compile(r"\d[\d_]{4300,}")
 
 _SECTIONS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(hint)
@@ -58,7 +63,7 @@ def load_protocol(text: str) -> Protocol:
     Raises ``ProtocolInvalid`` with every problem of shape, bounds, unit and consistency, or
     with the one place where the text stops being TOML.
     """
-    sections, found = _shaped(text)
+    sections, found = _shaped(text, context=NEW)
     return _made(sections, [*found, *findings(sections)], text)
 
 
@@ -78,7 +83,7 @@ def _made(sections: Mapping[str, Any], found: list[Finding], text: str) -> Proto
     return Protocol(**sections)
 
 
-def _shaped(text: str) -> tuple[dict[str, Any], list[Finding]]:
+def _shaped(text: str, *, context: str | None = None) -> tuple[dict[str, Any], list[Finding]]:
     """Return the sections that are sound by themselves, and what is wrong with the others."""
     data = _parsed(text)
     sections: dict[str, Any] = {}
@@ -88,21 +93,45 @@ def _shaped(text: str) -> tuple[dict[str, Any], list[Finding]]:
         if name not in Protocol.model_fields
     ]
     for name in Protocol.model_fields:
-        found.extend(_read_section(name, data, sections))
+        found.extend(_read_section(name, data, sections, context))
     return sections, found
 
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        place = re.search(r"at line (\d+)", str(error))
-        line = int(place[1]) if place else text.count("\n") + 1
-        raise ProtocolInvalid((Problem(line, "", "toml_syntax", str(error)),)) from error
+        text.encode()  # half of a surrogate pair has no UTF-8, and so no digest
+        return tomllib.loads(text, parse_float=_decimal)
+    except RecursionError as error:
+        message = "lists and tables lie in each other too deep to be read"
+        line = line_of_nesting(text) or _last_line(text)
+        raise ProtocolInvalid((Problem(line, "", "toml_syntax", message),)) from error
+    except ValueError as error:
+        raise ProtocolInvalid((_syntax_problem(error, text),)) from error
+
+
+def _decimal(written: str) -> Decimal | Beyond:
+    try:
+        return Decimal(written)
+    except ArithmeticError:
+        return Beyond(written)
+
+
+def _syntax_problem(error: ValueError, text: str) -> Problem:
+    """Return where the text stops being TOML, or the number whose digits are not even counted."""
+    if place := re.search(r"at line (\d+)", str(error)):
+        return Problem(int(place[1]), "", "toml_syntax", str(error))
+    if number := _LONG_NUMBER.search(text):
+        line = text.count("\n", 0, number.start()) + 1
+        return Problem(line, "", "toml_syntax", "a number has more digits than are read")
+    return Problem(_last_line(text), "", "toml_syntax", str(error))
+
+
+def _last_line(text: str) -> int:
+    return text.count("\n") + 1
 
 
 def _read_section(
-    name: str, data: Mapping[str, Any], sections: dict[str, Any]
+    name: str, data: Mapping[str, Any], sections: dict[str, Any], context: str | None
 ) -> Iterator[Finding]:
     if name not in data:
         if not Protocol.model_fields[name].is_required():
@@ -110,7 +139,7 @@ def _read_section(
         yield Finding((name,), "missing", "this table or key is required")
         return
     try:
-        sections[name] = _SECTIONS[name].validate_python(data[name])
+        sections[name] = _SECTIONS[name].validate_python(data[name], context=context)
     except ValidationError as error:
         found = [
             Finding((name, *detail["loc"]), detail["type"], _in_words(detail))
@@ -134,7 +163,10 @@ def _in_words(detail: ErrorDetails) -> str:
 def _as_written(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if isinstance(value, str) else str(value)
+    if isinstance(value, int) and value.bit_length() > LONGEST_SHOWN:
+        return f"a whole number of {value.bit_length()} binary digits"
+    said = repr(value) if isinstance(value, str) else str(value)
+    return said if len(said) <= LONGEST_SHOWN else f"{said[:LONGEST_SHOWN]}…"
 
 
 def _unknown(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
-from trials.rules.protocol.sourced import Claim, Code, Part, Text, not_text
+from trials.rules.protocol.sourced import Claim, Code, Label, Part, Text, not_text
 
 
 def _answer(value: object) -> bool | str:
@@ -33,7 +33,7 @@ class Variable(Claim):
     """One thing screening finds out. ``min`` and ``max`` are included; unit as it is written."""
 
     code: Code
-    label: Text
+    label: Label
     kind: Kind
     required: Annotated[bool, Field(strict=True)]
     unit: Text | None = None

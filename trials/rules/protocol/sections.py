@@ -21,19 +21,24 @@ from trials.rules.protocol.sourced import (
     Claim,
     Clearance,
     Code,
+    CtcaeVersion,
     DayCount,
     DayRange,
     Days,
     Dose,
     Fraction,
     Hours,
+    Label,
     Number,
     Part,
     Positive,
     Probability,
+    Reason,
     ShortCode,
+    SocLabel,
     Sourced,
     Text,
+    Title,
     Version,
     Whole,
 )
@@ -52,10 +57,10 @@ BlockWeights = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Lit
 
 class Trial(Part):
     code: ShortCode
-    title: Text
-    short_title: Text
-    sponsor: Text
-    phase: Text
+    title: Title
+    short_title: Title
+    sponsor: Title
+    phase: Title
     registry: Annotated[dict[Code, Text], Field(min_length=1)]
     countries: Annotated[tuple[Country, ...], Field(min_length=1)]
     planned_accrual: Sourced[Positive, Literal["subjects"]]
@@ -73,7 +78,7 @@ class Trial(Part):
 
 class Arm(Claim):
     code: ShortCode
-    label: Text
+    label: Label
     ratio: Positive
     control: Annotated[bool, Field(strict=True)]
     active_drug: Annotated[bool, Field(strict=True)]
@@ -96,7 +101,7 @@ class Randomisation(Part):
     sourced_block_weights: BlockWeights | None = Field(default=None, alias="block_weights")
     list_length: Sourced[Positive, Literal["subjects per list"]] | None = None
     minimisation: Minimisation | None = None
-    predictability_reason: str = ""
+    predictability_reason: Reason = ""
 
     @property
     def block_sizes(self) -> tuple[int, ...]:
@@ -203,11 +208,11 @@ class PregnancyPrevention(Part):
 
 class SocOfInterest(Claim):
     code: Code
-    label: Text
+    label: SocLabel
 
 
 class Safety(Part):
-    sourced_ctcae: SourcedVersion = Field(alias="ctcae_version")
+    sourced_ctcae: Sourced[CtcaeVersion, Literal["version"]] = Field(alias="ctcae_version")
     meddra: Text
     teae_days: Days
     sae_report_hours: Hours
@@ -227,7 +232,7 @@ class VisitSpec(Claim):
     """
 
     code: Code
-    label: Text
+    label: Label
     anchor: Literal["randomisation", "cycle_day_1", "end_of_treatment"]
     offset_days: Annotated[int, Field(strict=True, ge=-365, le=3_660)] = 0
     from_cycle: Positive | None = None
@@ -302,7 +307,7 @@ class ConsentForm(Claim):
     """
 
     form_version: Version
-    label: Text
+    label: Label
     reconsent: Annotated[bool, Field(strict=True)]
 
 
