@@ -1,7 +1,10 @@
 """One thing that is wrong between the keys of a protocol file."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import wraps
+from itertools import pairwise
+from typing import Any, NamedTuple, ParamSpec
 
 from trials.rules.toml_lines import KeyPath
 
@@ -12,14 +15,47 @@ class Finding(NamedTuple):
     message: str
 
 
+class Unsound(Exception):
+    """A key was read that is wrong by itself: what depends on it cannot be judged."""
+
+
+P = ParamSpec("P")
 Check = Callable[..., Iterator[Finding]]
+
+
+def as_far_as_sound(check: Callable[P, Iterator[Finding]]) -> Callable[P, Iterator[Finding]]:
+    """Return the check so that it ends where it reads a key that is wrong by itself.
+
+    What is wrong with that key is named already. A check of which one part may be judged without
+    another is made of smaller checks.
+    """
+
+    @wraps(check)
+    def judged(*args: P.args, **kwargs: P.kwargs) -> Iterator[Finding]:
+        with suppress(Unsound):
+            yield from check(*args, **kwargs)
+
+    return judged
+
+
+def each(rows: Iterable[Any], name: str) -> Iterator[tuple[int, Any]]:
+    """Yield the place of each row and its value of one key, but for those that are wrong."""
+    for index, row in enumerate(rows):
+        with suppress(Unsound):
+            yield index, getattr(row, name)
 
 
 def repeated(rows: Iterable[Any], table: KeyPath) -> Iterator[Finding]:
     """Yield a finding for each row whose code came before."""
     seen: set[str] = set()
-    for index, row in enumerate(rows):
-        if row.code in seen:
+    for index, code in each(rows, "code"):
+        if code in seen:
             key = (*table, index, "code")
-            yield Finding(key, "code_repeated", f"the code {row.code!r} is used twice")
-        seen.add(row.code)
+            yield Finding(key, "code_repeated", f"the code {code!r} is used twice")
+        seen.add(code)
+
+
+def rising(values: Sequence[Any], key: KeyPath) -> Iterator[Finding]:
+    """Yield a finding if a value is not larger than the one before it."""
+    if any(low >= high for low, high in pairwise(values)):
+        yield Finding(key, "not_rising", "each value must be larger than the one before it")

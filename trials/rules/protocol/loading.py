@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -14,7 +15,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from trials.rules.protocol.consistency import findings
-from trials.rules.protocol.finding import Finding
+from trials.rules.protocol.finding import Finding, Unsound
+from trials.rules.protocol.partial import key_of
 from trials.rules.protocol.sections import Protocol
 from trials.rules.protocol.sourced import Beyond
 from trials.rules.protocol.written import NEW
@@ -84,7 +86,7 @@ def _made(sections: Mapping[str, Any], found: list[Finding], text: str) -> Proto
 
 
 def _shaped(text: str, *, context: str | None = None) -> tuple[dict[str, Any], list[Finding]]:
-    """Return the sections that are sound by themselves, and what is wrong with the others."""
+    """Return the sections, as far as they can be read, and what is wrong with them."""
     data = _parsed(text)
     sections: dict[str, Any] = {}
     found = [
@@ -141,6 +143,8 @@ def _read_section(
     try:
         sections[name] = _SECTIONS[name].validate_python(data[name], context=context)
     except ValidationError as error:
+        with suppress(Unsound):
+            sections[name] = key_of(Protocol, name, data[name])
         found = [
             Finding((name, *detail["loc"]), detail["type"], _in_words(detail))
             for detail in error.errors(include_url=False)
