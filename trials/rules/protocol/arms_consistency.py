@@ -4,8 +4,16 @@ from collections.abc import Iterator, Sequence
 from math import gcd
 from typing import Any
 
-from trials.rules.protocol.finding import Finding, as_far_as_sound, each, repeated, rising
+from trials.rules.protocol.finding import (
+    Finding,
+    as_far_as_sound,
+    each,
+    repeated,
+    rising,
+    same_labels,
+)
 from trials.rules.protocol.sections import Arm, Randomisation, Trial
+from trials.rules.protocol.written import told_apart_by
 
 
 LARGEST_BLOCK = 200
@@ -15,8 +23,20 @@ LARGEST_RATIO = 100
 
 def arm_findings(arms: Sequence[Arm]) -> Iterator[Finding]:
     yield from repeated(arms, ("arms",))
+    yield from same_labels(arms, ("arms",))
+    yield from _code_label_findings(arms)
     yield from _control_findings(arms)
     yield from _drug_findings(arms)
+
+
+@as_far_as_sound
+def _code_label_findings(arms: Sequence[Arm]) -> Iterator[Finding]:
+    """Check that no arm is called as another one's code: an emergency shows both."""
+    codes = [arm.code.casefold() for arm in arms]
+    for index, label in each(arms, "label"):
+        if told_apart_by(label) in codes[:index] + codes[index + 1 :]:
+            message = f"the label {label!r} is the code of another arm"
+            yield Finding(("arms", index, "label"), "label_is_another_code", message)
 
 
 @as_far_as_sound

@@ -21,7 +21,14 @@ from trials.rules.protocol.dosing_consistency import (
     pregnancy_findings,
 )
 from trials.rules.protocol.factor_consistency import factor_findings, strata_findings
-from trials.rules.protocol.finding import Check, Finding, as_far_as_sound, repeated, rising
+from trials.rules.protocol.finding import (
+    Check,
+    Finding,
+    as_far_as_sound,
+    repeated,
+    rising,
+    same_labels,
+)
 from trials.rules.protocol.predictability_consistency import predictability_findings
 from trials.rules.protocol.screening_consistency import (
     asked_findings,
@@ -42,8 +49,21 @@ def findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
             yield from check(*(sections[name] for name in needed))
 
 
-@as_far_as_sound
 def trial_findings(trial: Trial) -> Iterator[Finding]:
+    yield from _accrual_findings(trial)
+    yield from _country_findings(trial)
+
+
+@as_far_as_sound
+def _country_findings(trial: Trial) -> Iterator[Finding]:
+    for index, country in enumerate(trial.countries):
+        if country in trial.countries[:index]:
+            key = ("trial", "countries", index)
+            yield Finding(key, "choice_repeated", f"the country {country} is there twice")
+
+
+@as_far_as_sound
+def _accrual_findings(trial: Trial) -> Iterator[Finding]:
     if trial.accrual_closes_on < trial.accrual_opens_on:
         key = ("trial", "accrual_closes_on")
         yield Finding(key, "closes_before_opening", "accrual closes before it opens")
@@ -62,12 +82,12 @@ def endpoint_findings(endpoints: Endpoints) -> Iterator[Finding]:
 @as_far_as_sound
 def safety_findings(safety: Safety) -> Iterator[Finding]:
     yield from repeated(safety.soc_of_interest, ("safety", "soc_of_interest"))
+    yield from same_labels(safety.soc_of_interest, ("safety", "soc_of_interest"))
 
 
 def analysis_findings(analysis: Analysis) -> Iterator[Finding]:
     yield from _landmark_findings(analysis)
     yield from _at_risk_findings(analysis)
-    yield from _month_findings(analysis)
     yield from _look_findings(analysis)
 
 
@@ -79,12 +99,6 @@ def _landmark_findings(analysis: Analysis) -> Iterator[Finding]:
 @as_far_as_sound
 def _at_risk_findings(analysis: Analysis) -> Iterator[Finding]:
     yield from rising(analysis.at_risk_months, ("analysis", "at_risk_months"))
-
-
-@as_far_as_sound
-def _month_findings(analysis: Analysis) -> Iterator[Finding]:
-    if not analysis.month_days.value:
-        yield Finding(("analysis", "month_days"), "month_without_days", "a month has days")
 
 
 @as_far_as_sound

@@ -97,6 +97,10 @@ class Exclusion(Claim):
     code: Code
     label: Label
 
+    @property
+    def reason(self) -> str:
+        return f"exclusion_{self.code}"
+
 
 class Eligibility(Part):
     criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)]

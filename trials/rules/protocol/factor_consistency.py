@@ -6,13 +6,13 @@ meet without overlap or hole over the whole range that the unconditional criteri
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, product
 from math import prod
 from typing import NamedTuple
 
 from trials.rules.protocol.eligibility import Eligibility, Test
 from trials.rules.protocol.factors import Factor, Level
-from trials.rules.protocol.finding import Finding, as_far_as_sound, each, repeated
+from trials.rules.protocol.finding import Finding, as_far_as_sound, each, repeated, same_labels
 from trials.rules.protocol.screening import NUMERIC, SITE, Screening, Variable
 from trials.rules.protocol.screening_consistency import (
     limit_findings,
@@ -21,6 +21,7 @@ from trials.rules.protocol.screening_consistency import (
     unknown,
     variables_of,
 )
+from trials.rules.protocol.written import told_apart_by
 from trials.rules.toml_lines import KeyPath
 
 
@@ -31,12 +32,13 @@ LONGEST_STRATUM_CODE = 20
 def factor_findings(factors: Sequence[Factor]) -> Iterator[Finding]:
     yield from repeated(factors, ("factors",))
     for index, code in each(factors, "code"):
-        if code == SITE:
+        if code.casefold() == SITE:
             message = "only a minimisation balances sites, and needs no factor of the protocol"
             yield Finding(("factors", index, "code"), "code_reserved", message)
     for index, factor in enumerate(factors):
         yield from _level_code_findings(factor, ("factors", index, "levels"))
     yield from _count_findings(factors)
+    yield from _stratum_label_findings(factors)
     yield from _code_length_findings(factors)
 
 
@@ -57,6 +59,20 @@ def _count_findings(factors: Sequence[Factor]) -> Iterator[Finding]:
 
 
 @as_far_as_sound
+def _stratum_label_findings(factors: Sequence[Factor]) -> Iterator[Finding]:
+    """Check that no two strata are called the same where the levels of each factor are not."""
+    labels = [[told_apart_by(level.label) for level in factor.levels] for factor in factors]
+    if any(len(set(told)) < len(told) for told in labels):
+        return
+    if prod(map(len, labels)) > MOST_STRATA:
+        return
+    strata = [", ".join(told) for told in product(*labels)]
+    if len(set(strata)) < len(strata):
+        message = "two strata have the same label, which is made of those of their levels"
+        yield Finding(("factors",), "label_repeated", message)
+
+
+@as_far_as_sound
 def _code_length_findings(factors: Sequence[Factor]) -> Iterator[Finding]:
     longest = [max((len(level.code) for level in factor.levels), default=0) for factor in factors]
     if sum(longest) + len(longest) - 1 > LONGEST_STRATUM_CODE:
@@ -67,6 +83,7 @@ def _code_length_findings(factors: Sequence[Factor]) -> Iterator[Finding]:
 @as_far_as_sound
 def _level_code_findings(factor: Factor, key: KeyPath) -> Iterator[Finding]:
     yield from repeated(factor.levels, key)
+    yield from same_labels(factor.levels, key)
 
 
 @as_far_as_sound
@@ -187,6 +204,9 @@ def _level_findings(
         if bound is not None
     }
     yield from limit_findings(bounds, variable, key)
+    if level.below is not None and level.at_least is not None and level.below < level.at_least:
+        message = f"nothing lies between {level.at_least} and {level.below}"
+        yield Finding(key, "range_reversed", message)
     if level.below is not None and level.below == level.at_least:
         yield Finding((*key, "below"), "level_empty", f"nothing lies in {level.code}")
     yield from _reach_findings(level, eligible, key)

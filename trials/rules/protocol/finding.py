@@ -6,6 +6,7 @@ from functools import wraps
 from itertools import pairwise
 from typing import Any, NamedTuple, ParamSpec
 
+from trials.rules.protocol.written import told_apart_by
 from trials.rules.toml_lines import KeyPath
 
 
@@ -46,13 +47,30 @@ def each(rows: Iterable[Any], name: str) -> Iterator[tuple[int, Any]]:
 
 
 def repeated(rows: Iterable[Any], table: KeyPath) -> Iterator[Finding]:
-    """Yield a finding for each row whose code came before."""
-    seen: set[str] = set()
-    for index, code in each(rows, "code"):
-        if code in seen:
-            key = (*table, index, "code")
-            yield Finding(key, "code_repeated", f"the code {code!r} is used twice")
-        seen.add(code)
+    """Yield a finding for each row whose code came before, small or capital."""
+    for index, code, before in _again(rows, "code", str.casefold):
+        message = f"the code {code!r} is used twice"
+        if code != before:
+            message = f"only small and capital letters tell {code!r} from {before!r}"
+        yield Finding((*table, index, "code"), "code_repeated", message)
+
+
+def same_labels(rows: Iterable[Any], table: KeyPath) -> Iterator[Finding]:
+    """Yield a finding for each row whose label shows as one that came before."""
+    for index, label, before in _again(rows, "label", told_apart_by):
+        message = f"the label {label!r} shows as {before!r} does: nobody could tell which is meant"
+        yield Finding((*table, index, "label"), "label_repeated", message)
+
+
+def _again(
+    rows: Iterable[Any], name: str, shown: Callable[[str], str]
+) -> Iterator[tuple[int, str, str]]:
+    """Yield the place of each value that is shown as one before it, with both values."""
+    seen: dict[str, tuple[int, str]] = {}
+    for index, value in each(rows, name):
+        first, before = seen.setdefault(shown(value), (index, value))
+        if first != index:
+            yield index, value, before
 
 
 def rising(values: Sequence[Any], key: KeyPath) -> Iterator[Finding]:

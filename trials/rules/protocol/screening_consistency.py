@@ -6,7 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 from trials.rules.protocol.eligibility import Criterion, Eligibility, Test, Timing
-from trials.rules.protocol.finding import Finding, Unsound, as_far_as_sound, each, repeated
+from trials.rules.protocol.finding import (
+    Finding,
+    Unsound,
+    as_far_as_sound,
+    each,
+    repeated,
+    same_labels,
+)
+from trials.rules.protocol.reason_codes import reason_findings
 from trials.rules.protocol.screening import DERIVED, NUMERIC, RESERVED, Screening, Variable
 from trials.rules.toml_lines import KeyPath
 
@@ -52,6 +60,7 @@ def of_kind(variable: Variable, name: str) -> Any:
 @as_far_as_sound
 def screening_findings(screening: Screening) -> Iterator[Finding]:
     yield from repeated(screening.variables, ("screening", "variables"))
+    yield from same_labels(screening.variables, ("screening", "variables"))
     for index, variable in enumerate(screening.variables):
         key: KeyPath = ("screening", "variables", index)
         yield from _reserved_findings(variable, key)
@@ -73,7 +82,7 @@ _KEYS_OF = {
 
 @as_far_as_sound
 def _reserved_findings(variable: Variable, key: KeyPath) -> Iterator[Finding]:
-    if variable.code in RESERVED:
+    if variable.code.casefold() in RESERVED:
         message = f"{variable.code!r} has a meaning of its own in every trial"
         yield Finding((*key, "code"), "code_reserved", message)
 
@@ -98,8 +107,10 @@ def _span_findings(variable: Variable, key: KeyPath) -> Iterator[Finding]:
 @as_far_as_sound
 def _choices_findings(variable: Variable, key: KeyPath) -> Iterator[Finding]:
     choices = variable.choices or ()
-    for choice in sorted({choice for choice in choices if choices.count(choice) > 1}):
-        yield Finding((*key, "choices"), "choice_repeated", f"the choice {choice!r} is there twice")
+    folded = [choice.casefold() for choice in choices]
+    for choice in sorted({choice for choice in choices if folded.count(choice.casefold()) > 1}):
+        message = f"the choice {choice!r} is there twice, in small or in capital letters"
+        yield Finding((*key, "choices"), "choice_repeated", message)
 
 
 # --- Criteria -------------------------------------------------------------------------------------
@@ -108,6 +119,7 @@ def _choices_findings(variable: Variable, key: KeyPath) -> Iterator[Finding]:
 def eligibility_findings(eligibility: Eligibility) -> Iterator[Finding]:
     for table in ("criteria", "timing", "exclusions"):
         yield from _repeated_findings(eligibility, table)
+    yield from reason_findings(eligibility)
     yield from _criteria_findings(eligibility)
     yield from _timings_findings(eligibility)
 
@@ -115,6 +127,8 @@ def eligibility_findings(eligibility: Eligibility) -> Iterator[Finding]:
 @as_far_as_sound
 def _repeated_findings(eligibility: Eligibility, table: str) -> Iterator[Finding]:
     yield from repeated(getattr(eligibility, table), ("eligibility", table))
+    if table == "exclusions":
+        yield from same_labels(eligibility.exclusions, ("eligibility", table))
 
 
 @as_far_as_sound
@@ -190,6 +204,24 @@ def _test_limit_findings(test: Test, variable: Variable, key: KeyPath) -> Iterat
     limits = test.limits
     yield from unit_findings(test.unit, variable, key, has_limits=bool(limits))
     yield from limit_findings(limits, variable, key)
+    yield from _span_of_test_findings(limits, variable, key)
+
+
+@as_far_as_sound
+def _span_of_test_findings(
+    limits: Mapping[str, Decimal], variable: Variable, key: KeyPath
+) -> Iterator[Finding]:
+    """Check that a value can be recorded that lies within all limits of one test."""
+    if variable.kind not in NUMERIC:
+        return
+    step = Decimal(1).scaleb(-(of_kind(variable, "places") or 0))
+    lowest = {"at_least": Decimal(0), "above": step}
+    highest = {"at_most": Decimal(0), "below": -step}
+    lows = [limits[name] + more for name, more in lowest.items() if name in limits]
+    highs = [limits[name] + more for name, more in highest.items() if name in limits]
+    if lows and highs and max(lows) > min(highs):
+        stated = ", ".join(f"{name} {limit}" for name, limit in limits.items())
+        yield Finding(key, "range_reversed", f"no value of {variable.code} is {stated}")
 
 
 @as_far_as_sound
@@ -230,10 +262,6 @@ def limit_findings(
         return
     for name, limit in limits.items():
         yield from _bounds_findings(limit, variable, (*key, name))
-    low = max((limits[name] for name in ("at_least", "above") if name in limits), default=None)
-    high = min((limits[name] for name in ("at_most", "below") if name in limits), default=None)
-    if low is not None and high is not None and low > high:
-        yield Finding(key, "range_reversed", f"nothing lies between {low} and {high}")
 
 
 @as_far_as_sound

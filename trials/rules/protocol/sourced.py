@@ -1,14 +1,19 @@
 """The values a protocol file is made of: each with its unit, its source and its standing."""
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from trials.rules.protocol.written import (
+    has_few_digits,
     in_new_files,
+    is_a_day,
     is_a_version,
+    is_from,
+    is_near,
     no_longer_than,
     shows_as_written,
 )
@@ -58,13 +63,25 @@ CtcaeVersion = Annotated[Version, AfterValidator(in_new_files(no_longer_than(10)
 Whole = Annotated[int, Field(strict=True, ge=0, le=100_000)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 DayCount = Annotated[int, Field(strict=True, ge=0, le=3_660)]
-Number = Annotated[Decimal, BeforeValidator(not_text), Field(ge=0, le=10_000)]
-Fraction = Annotated[Decimal, BeforeValidator(not_text), Field(gt=0, lt=1)]
-Probability = Annotated[Decimal, BeforeValidator(not_text), Field(gt=0, le=1, decimal_places=4)]
-Dose = Annotated[Decimal, BeforeValidator(not_text), Field(gt=0, le=10_000)]
+FewDigits = AfterValidator(in_new_files(has_few_digits))
+Bare = Annotated[Decimal, BeforeValidator(not_text), FewDigits]
+Number = Annotated[Bare, Field(ge=0, le=10_000)]
+Fraction = Annotated[Bare, Field(gt=0, lt=1)]
+Probability = Annotated[Bare, Field(gt=0, le=1, decimal_places=4)]
+Dose = Annotated[Bare, Field(gt=0, le=10_000)]
+Day = Annotated[
+    date,
+    BeforeValidator(in_new_files(is_a_day)),
+    AfterValidator(in_new_files(is_near)),
+]
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def sensibly(low: str, high: str) -> AfterValidator:
+    """A number of a new file is from ``low`` to ``high``: bounds that are a choice made here."""
+    return AfterValidator(in_new_files(is_from(low, high)))
 
 
 class Part(BaseModel):
@@ -97,6 +114,5 @@ class SourcedRange(Claim, Generic[T, U]):
 
 Days = Sourced[DayCount, Literal["days"]]
 DayRange = SourcedRange[DayCount, Literal["days"]]
-Hours = Sourced[Positive, Literal["hours"]]
 Cells = Sourced[Number, Literal["10^9/L"]]
 Clearance = Sourced[Number, Literal["mL/min"]]

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
-from trials.rules.protocol.finding import Finding, Unsound, as_far_as_sound, repeated
+from trials.rules.protocol.finding import Finding, Unsound, as_far_as_sound, repeated, same_labels
 from trials.rules.protocol.sections import Dosing, VisitSpec
 from trials.rules.toml_lines import KeyPath
 
@@ -31,6 +31,7 @@ class Series:
 
 def visit_findings(visits: Sequence[VisitSpec]) -> Iterator[Finding]:
     yield from repeated(visits, ("visits",))
+    yield from same_labels(visits, ("visits",))
     for index, visit in enumerate(visits):
         yield from _anchor_findings(visit, index)
 

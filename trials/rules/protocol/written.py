@@ -1,4 +1,4 @@
-"""How a new file may write its texts.
+"""How a new file may write its texts, numbers and days.
 
 These bounds judge a file that is new. One that was stored is read as it was taken, so that a bound
 drawn closer since never stops a trial that runs. The bounds are choices made here; those of length
@@ -6,6 +6,8 @@ are also as many characters as the database keeps.
 """
 
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from re import compile as pattern
 from typing import Any
 from unicodedata import bidirectional, category, normalize
@@ -13,9 +15,16 @@ from unicodedata import bidirectional, category, normalize
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from trials.rules.protocol.countries import COUNTRIES
+
 
 NEW = "a new file"
 """The pydantic context in which a new file is judged."""
+
+MOST_DIGITS = 12
+"""How many a number may have before its point, and after it."""
+
+FIRST_DAY, LAST_DAY = date(1950, 1, 1), date(2150, 12, 31)
 
 _UNSHOWN = ("Cc", "Cs", "Zl", "Zp")
 _TURNS_ROUND = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
@@ -86,3 +95,48 @@ def is_a_version(text: str) -> None:
         message = "a version is numbers of 0 to 9 with dots between them"
         raise PydanticCustomError("string_pattern_mismatch", message)
     no_longer_than(20)(text)
+
+
+def is_a_day(value: object) -> None:
+    """Refuse what only stands for a day: a number, a text, a moment with its time of day."""
+    if type(value) is not date:
+        message = "a day is written bare and without a time, as 2026-03-01"
+        raise PydanticCustomError("day_type", message)
+
+
+def is_near(day: date) -> None:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise PydanticCustomError(
+            "day_out_of_range",
+            "it should be a day from {first} to {last}",
+            {"first": str(FIRST_DAY), "last": str(LAST_DAY)},
+        )
+
+
+def has_few_digits(number: Decimal) -> None:
+    """Refuse digits that nothing is measured to, and that printing a number would write out."""
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -MOST_DIGITS or number.adjusted() >= MOST_DIGITS:
+        raise PydanticCustomError(
+            "too_many_digits",
+            "a number has {most} digits before its point and {most} after it, at most",
+            {"most": MOST_DIGITS},
+        )
+
+
+def is_from(low: str, high: str) -> Callable[[Decimal | int], None]:
+    """Refuse a number outside two bounds, both of which it may be."""
+
+    def judge(number: Decimal | int) -> None:
+        if not Decimal(low) <= number <= Decimal(high):
+            raise PydanticCustomError(
+                "not_sensible", "it should be from {low} to {high}", {"low": low, "high": high}
+            )
+
+    return judge
+
+
+def is_a_country(code: str) -> None:
+    if code not in COUNTRIES:
+        message = "ISO 3166 has no such country: two capitals, as DE"
+        raise PydanticCustomError("country_unknown", message)
