@@ -1,6 +1,6 @@
 """Any tables as the text of a TOML file, one top-level key in a line."""
 
-from datetime import date
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -19,8 +19,12 @@ def _written(value: Any) -> str:
             return str(value).lower()
         case str():
             return '"' + "".join(_character(each) for each in value) + '"'
+        case int() if value.bit_length() > 64:
+            return hex(value)
+        case datetime() | time():
+            return value.isoformat()
         case int() | Decimal() | date():
-            return str(value)
+            return str(value).lower()
         case list():
             return f"[{', '.join(map(_written, value))}]"
         case dict():

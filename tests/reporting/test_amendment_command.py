@@ -171,8 +171,13 @@ def test_a_refused_version_is_told_every_reason(study, file, text, expected):
 def test_a_file_that_cannot_be_read_is_not_submitted(study, tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
 
-    for name in ("none.toml", "bytes.toml"):
-        assert "cannot be read" in refused("submit", tmp_path / name, "--trial", "CLLM1")
+    none, no_text = (
+        refused("submit", tmp_path / name, "--trial", "CLLM1")
+        for name in ("none.toml", "bytes.toml")
+    )
+
+    assert "cannot be read" in none
+    assert codes(no_text) == ["not_utf8"]
 
 
 # --- approve ----------------------------------------------------------------------------------

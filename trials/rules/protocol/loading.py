@@ -24,6 +24,7 @@ from trials.rules.toml_lines import KeyPath, key_lines, line_of_nesting, nearest
 
 
 LONGEST_SHOWN = 80
+BYTE_ORDER_MARK = "\ufeff"
 _LONG_NUMBER = re.compile(r"\d[\d_]{4300,}")
 
 _SECTIONS: dict[str, TypeAdapter[Any]] = {
@@ -57,6 +58,19 @@ class ProtocolInvalid(Exception):
 def digest(text: str) -> str:
     """Return the SHA-256 of the text in UTF-8, as 64 hexadecimal digits."""
     return sha256(text.encode()).hexdigest()
+
+
+def text_of(content: bytes) -> str:
+    """Return the text of a file as it is stored: its UTF-8, with the ends of its lines as they are.
+
+    So the digest of the text is that of the file. Raises ``ProtocolInvalid`` if it is no UTF-8.
+    """
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"the byte 0x{content[error.start]:02x} is no UTF-8: {error.reason}"
+        raise ProtocolInvalid((Problem(line, "", "not_utf8", message),)) from error
 
 
 def load_protocol(text: str) -> Protocol:
@@ -100,6 +114,9 @@ def _shaped(text: str, *, context: str | None = None) -> tuple[dict[str, Any], l
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    if text.startswith(BYTE_ORDER_MARK):
+        message = "the file begins with a byte order mark: save it as UTF-8 without one"
+        raise ProtocolInvalid((Problem(1, "", "byte_order_mark", message),))
     try:
         text.encode()  # half of a surrogate pair has no UTF-8, and so no digest
         return tomllib.loads(text, parse_float=_decimal)
