@@ -155,7 +155,7 @@ def test_a_submitted_version_is_stored_and_in_force_nowhere(study, file):
         (amended_text(RATIO, ("value = [3]", "value = [6]")), ["fixed_by_randomisation"] * 2),
         (
             amended_text(("dose_mg = 15", "dose_mg = 12"), ("cycle_days = {", "cycle_day = {")),
-            ["extra_forbidden", "missing"],
+            ["dose_not_on_ladder", "extra_forbidden", "missing", "step_too_large"],
         ),
     ],
     ids=["there already", "another trial's", "a ratio", "a ratio and blocks", "not valid"],
@@ -171,8 +171,13 @@ def test_a_refused_version_is_told_every_reason(study, file, text, expected):
 def test_a_file_that_cannot_be_read_is_not_submitted(study, tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
 
-    for name in ("none.toml", "bytes.toml"):
-        assert "cannot be read" in refused("submit", tmp_path / name, "--trial", "CLLM1")
+    none, no_text = (
+        refused("submit", tmp_path / name, "--trial", "CLLM1")
+        for name in ("none.toml", "bytes.toml")
+    )
+
+    assert "cannot be read" in none
+    assert codes(no_text) == ["not_utf8"]
 
 
 # --- approve ----------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_a_submitted_version_is_stored_and_in_force_nowhere():
         ),
         (
             amended_text(("dose_mg = 15", "dose_mg = 12"), ("cycle_days = {", "cycle_day = {")),
-            ["extra_forbidden", "missing"],
+            ["dose_not_on_ladder", "extra_forbidden", "missing", "step_too_large"],
         ),
     ],
     ids=["there already", "another trial's", "a ratio", "a ratio and blocks", "not valid"],

@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -33,6 +35,50 @@ def test_a_good_file_is_described(tmp_path, capsys):
 def test_a_file_that_is_not_there_is_said_in_one_sentence(tmp_path):
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("protocol", "check", str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path, capsys, ends):
+    path = tmp_path / "good.toml"
+    path.write_bytes(PROTOCOL.replace("\n", ends).encode())
+
+    call_command("protocol", "check", str(path))
+
+    assert f"sha256 {sha256(path.read_bytes()).hexdigest()}." in capsys.readouterr().out
+
+
+@on_postgres
+def test_a_file_is_stored_with_its_ends_of_lines(tmp_path):
+    path = tmp_path / "good.toml"
+    path.write_bytes(PROTOCOL.replace("\n", "\r\n").encode())
+
+    start(path, "a.first")
+
+    stored = Trial.objects.get().current_version
+    assert stored.text.encode() == path.read_bytes()
+    assert stored.digest == sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "rule"),
+    [
+        (b"\xef\xbb\xbf" + PROTOCOL.encode(), 1, "byte_order_mark"),
+        (PROTOCOL.encode("utf-16"), 1, "not_utf8"),
+        (b"# one\n# two\n# M\xfcnchen\n", 3, "not_utf8"),
+        (b"# one\n# \xed\xa0\x80\n", 2, "not_utf8"),
+    ],
+    ids=["mark", "UTF-16", "Latin-1", "half a pair"],
+)
+def test_bytes_that_are_no_text_are_a_problem_with_a_line(tmp_path, capsys, content, line, rule):
+    path = tmp_path / "bytes.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(CommandError, match="1 problems"):
+        call_command("protocol", "check", str(path))
+
+    said = capsys.readouterr().out
+    assert said.startswith(f"{path}:{line}: file: ")
+    assert said.strip().endswith(f"[{rule}]")
 
 
 def start(path, administrator, *, trained_on="2026-03-09", **options):

@@ -150,6 +150,37 @@ def test_a_trial_of_others_is_not_found(study):
     assert asked(study, PROTOCOL, trial="OTHER").status_code == 404
 
 
+UNREADABLE = {
+    "exponent": (("start_anc = { value = 1.0", "start_anc = { value = 1e99999999999999999999"),),
+    "digits": (
+        ("planned_accrual = { value = 200", f"planned_accrual = {{ value = 0x{'f' * 5000}"),
+    ),
+    "depth": (('version = "1.1"', f'x = {"[" * 300}{"]" * 300}\nversion = "1.1"'),),
+    "title with NUL": (('title = "Lenalidomide', 'title = "\\u0000Lenalidomide'),),
+    "long title": (('title = "Lenalidomide', f'title = "{"X" * 300}Lenalidomide'),),
+    "long version": (('version = "1.1"', f'version = "{"1." * 14}1"'),),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_file_that_cannot_be_kept_has_problems_and_is_refused_for_them(study, name):
+    text = amended_text()
+    for old, new in UNREADABLE[name]:
+        assert text.count(old) >= 1, old
+        text = text.replace(old, new, 1)
+    other = text.replace('code = "CLLM1"', 'code = "CLLM2"')
+    caller = caller_for(study.admin)
+
+    check = caller.post(CHECKS, {"trial": "CLLM1", "text": text})
+    submitted_text = caller.post("/trials/CLLM1/protocol-versions", {"text": text})
+    started = caller.post("/trials", {"conduct": "live", "text": other, "training": OWN_TRAINING})
+
+    assert check.status_code == 201
+    assert all(one["rule"] and one["line"] for one in check.json()["problems"])
+    assert check.json()["problems"]
+    assert [one.status_code for one in (submitted_text, started)] == [409, 409]
+
+
 @pytest.mark.parametrize(("length", "status"), [(LONGEST_FILE, 201), (LONGEST_FILE + 1, 400)])
 def test_a_file_is_as_long_as_the_interface_says(study, length, status):
     text = amended_text().ljust(length, "\n")

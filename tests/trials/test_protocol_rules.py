@@ -241,7 +241,7 @@ def test_every_key_is_explained_beside_the_file(section):
             "analysis.interim.first_look_events",
             "look_after_the_end",
         ),
-        ("month_days", "30.4375", "0", "analysis.month_days", "month_without_days"),
+        ("month_days", "30.4375", "0", "analysis.month_days.value", "not_sensible"),
         (
             '  { code = "hiv"',
             "hiv",

@@ -100,6 +100,16 @@ def test_a_list_for_another_trial_names_all_that_is_foreign():
     ]
 
 
+def test_what_else_is_wrong_does_not_hide_a_broken_block():
+    good, short = of("I", *["LLP"] * 67), of("I", "LLP")
+
+    assert codes(of("H", "L" * 300) + good) == ["list_long", "block_ratio"]
+    assert codes(of("H", "LLL") + short) == ["list_short", "block_ratio"]
+    assert codes(of("H", "LLL") + good + of("X", "L")) == ["unknown_stratum", "block_ratio"]
+    assert codes(of("H", "LLL", "X" * 3) + good) == ["unknown_arm"]
+    assert codes(of("H", *["LLP"] * 67, "PPP") + good) == ["list_long"]
+
+
 # --- Blocks ---------------------------------------------------------------------------------------
 
 

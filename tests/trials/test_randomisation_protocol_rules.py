@@ -284,7 +284,7 @@ def test_a_factor_is_one_of_the_protocol_or_the_site():
 
 
 def test_the_place_of_a_wrong_factor_is_its_line():
-    text = text_with(minimisation(factors=(("site", 1), ("site", 0))))
+    text = text_with(minimisation(factors=(("site", 1), ("mrd", 0))))
 
     with pytest.raises(ProtocolInvalid) as refusal:
         load_protocol(text)

@@ -1,14 +1,20 @@
 """Where each key of a TOML text stands, so that a problem can name its line."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 
 KeyPath = tuple[str | int, ...]
 
+DEEPEST = 50
+"""How far lists and tables in one value are followed; their own keys are what lies above that."""
+
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SCALAR = re.compile(r"[^,\]}\n#]+")
+_BETWEEN_BRACKETS = re.compile(r"""[^\[\]{}"'#]+""")
 _STRINGS = (
     re.compile(r'"""(?:\\.|[^\\])*?"{3,5}', re.DOTALL),
     re.compile(r"'''.*?'{3,5}", re.DOTALL),
@@ -27,6 +33,14 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     return _Scanner(text).scan()
 
 
+def line_of_nesting(text: str) -> int | None:
+    """Return the line where lists and tables first lie too deep in each other, of any text."""
+    scanner = _Scanner(text)
+    with suppress(ValueError, IndexError):
+        scanner.scan()
+    return scanner.nested
+
+
 def nearest_line(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
     """Return the line of a path, or of the closest table above it that is written; else 1."""
     while path:
@@ -40,6 +54,9 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.depth = 0
+        self.nested: int | None = None
+        self.breaks = [found.start() for found in re.finditer("\n", text)]
         self.lines: dict[KeyPath, int] = {}
         self.elements: dict[KeyPath, int] = {}
 
@@ -100,7 +117,9 @@ class _Scanner:
 
     def value(self, path: KeyPath) -> None:
         opening = self.peek()
-        if opening == "[":
+        if opening in "[{" and self.depth == DEEPEST:
+            self.skip_nested()
+        elif opening == "[":
             self.items("]", lambda index: self.element((*path, index)))
         elif opening == "{":
             self.items("}", lambda _: self.key_value(path))
@@ -111,6 +130,7 @@ class _Scanner:
 
     def items(self, closing: str, read: Callable[[int], None]) -> None:
         self.at += 1
+        self.depth += 1
         index = 0
         while self.peek() != closing:
             read(index)
@@ -118,6 +138,23 @@ class _Scanner:
             if self.peek() == ",":
                 self.at += 1
         self.at += 1
+        self.depth -= 1
+
+    def skip_nested(self) -> None:
+        """Pass over a list or table without looking into it, however deep it is."""
+        self.nested = self.nested or self.line()
+        depth = 0
+        while True:
+            found = self.peek()
+            if found in "[]{}":
+                depth += 1 if found in "[{" else -1
+                self.at += 1
+            elif found in "\"'":
+                self.string()
+            else:
+                self.take(_BETWEEN_BRACKETS)
+            if not depth:
+                return
 
     def element(self, path: KeyPath) -> None:
         self.note(path, self.line())
@@ -147,7 +184,7 @@ class _Scanner:
         self.at = found.end() if found else self.at
 
     def line(self) -> int:
-        return self.text.count("\n", 0, self.at) + 1
+        return bisect_left(self.breaks, self.at) + 1
 
     def note(self, path: KeyPath, line: int) -> None:
         self.lines.setdefault(path, line)

@@ -15,7 +15,7 @@ from reporting.management.arguments import day_of, only_person, trial_called, us
 from reporting.services.amendments import activate_version, approved_sites, impact_of
 from trials.models import ProtocolVersion, Site, Trial, User
 from trials.permissions import Role
-from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol
+from trials.rules.protocol import Protocol, ProtocolInvalid, digest, load_protocol, text_of
 from trials.rules.protocol.amendment import by_section, changes
 from trials.rules.protocol_check import places_of, predictability_of
 from trials.services.accounts import make_first_administrator
@@ -94,7 +94,7 @@ class Command(BaseCommand):
             raise CommandError(f"{who} has no part in {code}; nothing was stored.") from None
 
     def _start(self, *, file: Path, administrator: str, replay: bool, **options: Any) -> None:
-        text = _read(file)
+        text = self._text(file)
         training = Trained(
             options["document"], options["document_version"], day_of(options["trained_on"])
         )
@@ -115,11 +115,9 @@ class Command(BaseCommand):
         self.stdout.write("Next, in the web admin: people, trainings, roles, sites.")
 
     def _check(self, *, file: Path, **options: Any) -> None:
-        text = _read(file)
+        text = self._text(file)
         protocol = self._protocol(file, text)
-        self.stdout.write(
-            f"{file}: {_described(protocol)}, sha256 {digest(text)[:16]}. No problem."
-        )
+        self.stdout.write(f"{file}: {_described(protocol)}, sha256 {digest(text)}. No problem.")
         for line in predictability_of(protocol).lines():
             self.stdout.write(f"  {line}")
         self.stdout.write(f"  {places_of(protocol)}")
@@ -128,12 +126,24 @@ class Command(BaseCommand):
         try:
             return load_protocol(text)
         except ProtocolInvalid as invalid:
-            for problem in invalid.problems:
-                self.stdout.write(
-                    f"{path}:{problem.line}: {problem.key or 'file'}: "
-                    f"{problem.message} [{problem.rule}]"
-                )
-            raise CommandError(f"{len(invalid.problems)} problems; nothing was stored.") from None
+            raise self._named(path, invalid) from None
+
+    def _text(self, path: Path) -> str:
+        """Return the text of a file as its bytes say it, so that its digest is the file's own."""
+        try:
+            return text_of(path.read_bytes())
+        except OSError as error:
+            raise CommandError(f"{path} cannot be read: {error}") from error
+        except ProtocolInvalid as invalid:
+            raise self._named(path, invalid) from None
+
+    def _named(self, path: Path, invalid: ProtocolInvalid) -> CommandError:
+        for problem in invalid.problems:
+            self.stdout.write(
+                f"{path}:{problem.line}: {problem.key or 'file'}: "
+                f"{problem.message} [{problem.rule}]"
+            )
+        return CommandError(f"{len(invalid.problems)} problems; nothing was stored.")
 
     def _diff(self, *, before: str, after: str, trial: str | None, **options: Any) -> None:
         old, new = (self._version(name, trial) for name in (before, after))
@@ -150,7 +160,7 @@ class Command(BaseCommand):
     def _version(self, name: str, trial: str | None) -> Protocol:
         path = Path(name)
         if path.is_file():
-            return self._protocol(path, _read(path))
+            return self._protocol(path, self._text(path))
         if trial is None:
             raise CommandError(f"There is no file {name}; for a stored version add --trial CODE.")
         return _stored(trial_called(trial), name).protocol
@@ -159,7 +169,7 @@ class Command(BaseCommand):
         study = trial_called(trial)
         version = submit_version(
             trial_id=study.pk,
-            protocol_text=_read(file),
+            protocol_text=self._text(file),
             by=_who(study, user),
             at=timezone.now(),
         )
@@ -228,13 +238,6 @@ class Command(BaseCommand):
     @staticmethod
     def _at_a_terminal() -> bool:
         return sys.stdin.isatty()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {error}") from error
 
 
 def _stored(trial: Trial, name: str) -> ProtocolVersion:

@@ -12,6 +12,7 @@ from trials.rules.protocol.loading import (
     digest,
     load_protocol,
     read_protocol,
+    text_of,
 )
 from trials.rules.protocol.screening import Screening, Value, Variable
 from trials.rules.protocol.sections import (
@@ -80,4 +81,5 @@ __all__ = [
     "load_protocol",
     "read_protocol",
     "stratum_code_of",
+    "text_of",
 ]

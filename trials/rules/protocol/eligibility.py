@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from trials.rules.protocol.screening import Answer, Bound
-from trials.rules.protocol.sourced import Claim, Code, DayCount, Part, Text
+from trials.rules.protocol.sourced import Claim, Code, DayCount, Label, Part, Text
 
 
 class Test(Part):
@@ -43,7 +43,7 @@ class Criterion(Claim):
     """
 
     code: Code
-    label: Text
+    label: Label
     require: Test | None = None
     any_of: Annotated[tuple[Test, ...], Field(min_length=2)] | None = None
     when: Annotated[tuple[Test, ...], Field(min_length=1)] | None = None
@@ -70,7 +70,7 @@ class Timing(Claim):
     """
 
     code: Code
-    label: Text
+    label: Label
     variable: Code
     at_least_days: DayCount | None = None
     at_most_days: DayCount | None = None
@@ -95,7 +95,11 @@ class Timing(Claim):
 
 class Exclusion(Claim):
     code: Code
-    label: Text
+    label: Label
+
+    @property
+    def reason(self) -> str:
+        return f"exclusion_{self.code}"
 
 
 class Eligibility(Part):

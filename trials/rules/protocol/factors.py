@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from trials.rules.protocol.screening import Answer, Bound
-from trials.rules.protocol.sourced import Claim, Code, Part, ShortCode, Text
+from trials.rules.protocol.sourced import Claim, Code, Label, Part, ShortCode, Text
 
 
 UNSTRATIFIED = "ALL"
@@ -18,7 +18,7 @@ class Level(Part):
     """One level: ``at_least <= value < below``, or one of ``any_of``. A missing bound is none."""
 
     code: ShortCode
-    label: Text
+    label: Label
     at_least: Bound | None = None
     below: Bound | None = None
     any_of: Annotated[tuple[Answer, ...], Field(min_length=1, max_length=60)] | None = None
@@ -28,7 +28,7 @@ class Factor(Claim):
     """Levels of one variable. The site is no such factor: a minimisation balances it by itself."""
 
     code: Code
-    label: Text
+    label: Label
     variable: Code
     unit: Text | None = None
     levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=20)]

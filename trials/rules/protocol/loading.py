@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -14,10 +15,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from trials.rules.protocol.consistency import findings
-from trials.rules.protocol.finding import Finding
+from trials.rules.protocol.finding import Finding, Unsound
+from trials.rules.protocol.partial import key_of
 from trials.rules.protocol.sections import Protocol
-from trials.rules.toml_lines import KeyPath, key_lines, nearest_line
+from trials.rules.protocol.sourced import Beyond
+from trials.rules.protocol.written import NEW
+from trials.rules.toml_lines import KeyPath, key_lines, line_of_nesting, nearest_line
 
+
+LONGEST_SHOWN = 80
+BYTE_ORDER_MARK = "\ufeff"
+_LONG_NUMBER = re.compile(r"\d[\d_]{4300,}")
 
 _SECTIONS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(hint)
@@ -52,13 +60,26 @@ def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+def text_of(content: bytes) -> str:
+    """Return the text of a file as it is stored: its UTF-8, with the ends of its lines as they are.
+
+    So the digest of the text is that of the file. Raises ``ProtocolInvalid`` if it is no UTF-8.
+    """
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"the byte 0x{content[error.start]:02x} is no UTF-8: {error.reason}"
+        raise ProtocolInvalid((Problem(line, "", "not_utf8", message),)) from error
+
+
 def load_protocol(text: str) -> Protocol:
     """Return the protocol a TOML text describes. Numbers keep their decimals as written.
 
     Raises ``ProtocolInvalid`` with every problem of shape, bounds, unit and consistency, or
     with the one place where the text stops being TOML.
     """
-    sections, found = _shaped(text)
+    sections, found = _shaped(text, context=NEW)
     return _made(sections, [*found, *findings(sections)], text)
 
 
@@ -78,8 +99,8 @@ def _made(sections: Mapping[str, Any], found: list[Finding], text: str) -> Proto
     return Protocol(**sections)
 
 
-def _shaped(text: str) -> tuple[dict[str, Any], list[Finding]]:
-    """Return the sections that are sound by themselves, and what is wrong with the others."""
+def _shaped(text: str, *, context: str | None = None) -> tuple[dict[str, Any], list[Finding]]:
+    """Return the sections, as far as they can be read, and what is wrong with them."""
     data = _parsed(text)
     sections: dict[str, Any] = {}
     found = [
@@ -88,21 +109,48 @@ def _shaped(text: str) -> tuple[dict[str, Any], list[Finding]]:
         if name not in Protocol.model_fields
     ]
     for name in Protocol.model_fields:
-        found.extend(_read_section(name, data, sections))
+        found.extend(_read_section(name, data, sections, context))
     return sections, found
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    if text.startswith(BYTE_ORDER_MARK):
+        message = "the file begins with a byte order mark: save it as UTF-8 without one"
+        raise ProtocolInvalid((Problem(1, "", "byte_order_mark", message),))
     try:
-        return tomllib.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        place = re.search(r"at line (\d+)", str(error))
-        line = int(place[1]) if place else text.count("\n") + 1
-        raise ProtocolInvalid((Problem(line, "", "toml_syntax", str(error)),)) from error
+        text.encode()  # half of a surrogate pair has no UTF-8, and so no digest
+        return tomllib.loads(text, parse_float=_decimal)
+    except RecursionError as error:
+        message = "lists and tables lie in each other too deep to be read"
+        line = line_of_nesting(text) or _last_line(text)
+        raise ProtocolInvalid((Problem(line, "", "toml_syntax", message),)) from error
+    except ValueError as error:
+        raise ProtocolInvalid((_syntax_problem(error, text),)) from error
+
+
+def _decimal(written: str) -> Decimal | Beyond:
+    try:
+        return Decimal(written)
+    except ArithmeticError:
+        return Beyond(written)
+
+
+def _syntax_problem(error: ValueError, text: str) -> Problem:
+    """Return where the text stops being TOML, or the number whose digits are not even counted."""
+    if place := re.search(r"at line (\d+)", str(error)):
+        return Problem(int(place[1]), "", "toml_syntax", str(error))
+    if number := _LONG_NUMBER.search(text):
+        line = text.count("\n", 0, number.start()) + 1
+        return Problem(line, "", "toml_syntax", "a number has more digits than are read")
+    return Problem(_last_line(text), "", "toml_syntax", str(error))
+
+
+def _last_line(text: str) -> int:
+    return text.count("\n") + 1
 
 
 def _read_section(
-    name: str, data: Mapping[str, Any], sections: dict[str, Any]
+    name: str, data: Mapping[str, Any], sections: dict[str, Any], context: str | None
 ) -> Iterator[Finding]:
     if name not in data:
         if not Protocol.model_fields[name].is_required():
@@ -110,8 +158,10 @@ def _read_section(
         yield Finding((name,), "missing", "this table or key is required")
         return
     try:
-        sections[name] = _SECTIONS[name].validate_python(data[name])
+        sections[name] = _SECTIONS[name].validate_python(data[name], context=context)
     except ValidationError as error:
+        with suppress(Unsound):
+            sections[name] = key_of(Protocol, name, data[name])
         found = [
             Finding((name, *detail["loc"]), detail["type"], _in_words(detail))
             for detail in error.errors(include_url=False)
@@ -134,7 +184,10 @@ def _in_words(detail: ErrorDetails) -> str:
 def _as_written(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if isinstance(value, str) else str(value)
+    if isinstance(value, int) and value.bit_length() > LONGEST_SHOWN:
+        return f"a whole number of {value.bit_length()} binary digits"
+    said = repr(value) if isinstance(value, str) else str(value)
+    return said if len(said) <= LONGEST_SHOWN else f"{said[:LONGEST_SHOWN]}…"
 
 
 def _unknown(name: str) -> str:

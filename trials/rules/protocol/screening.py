@@ -8,9 +8,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import Field, PlainValidator
 
-from trials.rules.protocol.sourced import Claim, Code, Part, Text, not_text
+from trials.rules.protocol.sourced import Bare, Claim, Code, Label, Part, Text
 
 
 def _answer(value: object) -> bool | str:
@@ -21,7 +21,7 @@ def _answer(value: object) -> bool | str:
 
 Kind = Literal["number", "whole", "yes_no", "choice", "day"]
 Value = Decimal | int | bool | str | date | None
-Bound = Annotated[Decimal, BeforeValidator(not_text), Field(ge=-1_000_000, le=1_000_000)]
+Bound = Annotated[Bare, Field(ge=-1_000_000, le=1_000_000)]
 Answer = Annotated[bool | str, PlainValidator(_answer)]
 Places = Annotated[int, Field(strict=True, ge=1, le=9)]
 Choices = Annotated[tuple[Code, ...], Field(min_length=2, max_length=60)]
@@ -33,7 +33,7 @@ class Variable(Claim):
     """One thing screening finds out. ``min`` and ``max`` are included; unit as it is written."""
 
     code: Code
-    label: Text
+    label: Label
     kind: Kind
     required: Annotated[bool, Field(strict=True)]
     unit: Text | None = None

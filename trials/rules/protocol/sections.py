@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from trials.rules.protocol.eligibility import Eligibility
 from trials.rules.protocol.factors import Factor, Stratum, strata_of
@@ -21,30 +21,43 @@ from trials.rules.protocol.sourced import (
     Claim,
     Clearance,
     Code,
+    CtcaeVersion,
+    Day,
     DayCount,
     DayRange,
     Days,
     Dose,
     Fraction,
-    Hours,
+    Label,
     Number,
     Part,
     Positive,
     Probability,
+    Reason,
     ShortCode,
+    SocLabel,
     Sourced,
     Text,
+    Title,
     Version,
     Whole,
+    sensibly,
 )
+from trials.rules.protocol.written import in_new_files, is_a_country
 
 
 Response = Literal["CR", "CRi", "nPR", "PR", "SD", "PD"]
 Assessor = Literal["independent_review", "investigator"]
-Country = Annotated[str, Field(strict=True, pattern=r"^[A-Z]{2}$")]
-SourcedDay = Sourced[date, Literal["day"]]
+Country = Annotated[
+    str, Field(strict=True, pattern=r"^[A-Z]{2}$"), AfterValidator(in_new_files(is_a_country))
+]
+SourcedDay = Sourced[Day, Literal["day"]]
 SourcedVersion = Sourced[Version, Literal["version"]]
-Months = Sourced[Annotated[tuple[Whole, ...], Field(min_length=1)], Literal["months"]]
+Month = Annotated[Whole, sensibly("0", "600")]
+LaterMonth = Annotated[Whole, sensibly("1", "600")]
+Months = Sourced[Annotated[tuple[Month, ...], Field(min_length=1)], Literal["months"]]
+LaterMonths = Sourced[Annotated[tuple[LaterMonth, ...], Field(min_length=1)], Literal["months"]]
+UpTo30Days = Sourced[Annotated[Positive, sensibly("1", "720")], Literal["hours"]]
 Ladder = Sourced[Annotated[tuple[Dose, ...], Field(min_length=1)], Literal["mg"]]
 BlockSizes = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["subjects"]]
 BlockWeights = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["shares"]]
@@ -52,10 +65,10 @@ BlockWeights = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Lit
 
 class Trial(Part):
     code: ShortCode
-    title: Text
-    short_title: Text
-    sponsor: Text
-    phase: Text
+    title: Title
+    short_title: Title
+    sponsor: Title
+    phase: Title
     registry: Annotated[dict[Code, Text], Field(min_length=1)]
     countries: Annotated[tuple[Country, ...], Field(min_length=1)]
     planned_accrual: Sourced[Positive, Literal["subjects"]]
@@ -73,7 +86,7 @@ class Trial(Part):
 
 class Arm(Claim):
     code: ShortCode
-    label: Text
+    label: Label
     ratio: Positive
     control: Annotated[bool, Field(strict=True)]
     active_drug: Annotated[bool, Field(strict=True)]
@@ -96,7 +109,7 @@ class Randomisation(Part):
     sourced_block_weights: BlockWeights | None = Field(default=None, alias="block_weights")
     list_length: Sourced[Positive, Literal["subjects per list"]] | None = None
     minimisation: Minimisation | None = None
-    predictability_reason: str = ""
+    predictability_reason: Reason = ""
 
     @property
     def block_sizes(self) -> tuple[int, ...]:
@@ -157,15 +170,15 @@ class Dosing(Part):
     start_platelets: Cells
     min_creatinine_clearance: Clearance
     reduced_below_creatinine_clearance: Clearance = unless_fixed()
-    reduced_dose_fraction: Sourced[Fraction, Literal["fraction of the planned dose"]] = (
-        unless_fixed()
-    )
+    reduced_dose_fraction: Sourced[
+        Annotated[Fraction, sensibly("0.05", "0.95")], Literal["fraction of the planned dose"]
+    ] = unless_fixed()
     full_cycles_before_escalation: Sourced[Positive, Literal["cycles"]] = unless_fixed()
     re_escalation_above_failed_level: Sourced[
         Annotated[bool, Field(strict=True)], Literal["permission"]
     ] = unless_fixed()
     max_interruption_days: Days
-    max_supply_days: Days
+    max_supply_days: Sourced[Annotated[DayCount, sensibly("1", "3660")], Literal["days"]]
     early_refill_days: Days
     lab_window_days: Days
     decision_window_days: Days
@@ -179,15 +192,17 @@ class PregnancyPrevention(Part):
     """Where ``required`` is false nothing else is read, and the gate asks nothing."""
 
     required: Annotated[bool, Field(strict=True)]
-    menopause_months: Sourced[Positive, Literal["months"]] = when_required()
-    test_sensitivity_miu_ml: Sourced[Dose, Literal["mIU/mL"]] = when_required()
+    menopause_months: Sourced[LaterMonth, Literal["months"]] = when_required()
+    test_sensitivity_miu_ml: Sourced[Annotated[Dose, sensibly("0.1", "100")], Literal["mIU/mL"]] = (
+        when_required()
+    )
     first_test_days: DayRange = when_required()
-    second_test_hours: Hours = when_required()
+    second_test_hours: UpTo30Days = when_required()
     weekly_test_days: Days = when_required()
     weekly_test_interval_days: Days = when_required()
     later_test_interval_days: Days = when_required()
     irregular_test_interval_days: Days = when_required()
-    later_test_hours: Hours = when_required()
+    later_test_hours: UpTo30Days = when_required()
     contraception_lead_days: Days = when_required()
     prescription_valid_days: Days = when_required()
     counselling_interval_days: Days = when_required()
@@ -203,14 +218,14 @@ class PregnancyPrevention(Part):
 
 class SocOfInterest(Claim):
     code: Code
-    label: Text
+    label: SocLabel
 
 
 class Safety(Part):
-    sourced_ctcae: SourcedVersion = Field(alias="ctcae_version")
+    sourced_ctcae: Sourced[CtcaeVersion, Literal["version"]] = Field(alias="ctcae_version")
     meddra: Text
     teae_days: Days
-    sae_report_hours: Hours
+    sae_report_hours: UpTo30Days
     summary_period: Literal["weekly", "monthly", "quarterly"]
     soc_of_interest: Annotated[tuple[SocOfInterest, ...], Field(min_length=1)]
 
@@ -227,7 +242,7 @@ class VisitSpec(Claim):
     """
 
     code: Code
-    label: Text
+    label: Label
     anchor: Literal["randomisation", "cycle_day_1", "end_of_treatment"]
     offset_days: Annotated[int, Field(strict=True, ge=-365, le=3_660)] = 0
     from_cycle: Positive | None = None
@@ -260,10 +275,14 @@ class Interim(Part):
     """The plan of the first look. O'Brien-Fleming is not offered: see ``protocols/README.md``."""
 
     events_planned: Sourced[Positive, Literal["events"]]
-    first_look_fraction: Sourced[Fraction, Literal["fraction of the planned events"]]
+    first_look_fraction: Sourced[
+        Annotated[Fraction, sensibly("0.05", "0.95")], Literal["fraction of the planned events"]
+    ]
     first_look_events: Sourced[Positive, Literal["events"]]
     boundary: Literal["haybittle_peto", "pocock"]
-    boundary_z: Sourced[Number, Literal["standard normal, two-sided"]]
+    boundary_z: Sourced[
+        Annotated[Number, sensibly("1.5", "8")], Literal["standard normal, two-sided"]
+    ]
 
 
 class Analysis(Part):
@@ -274,9 +293,11 @@ class Analysis(Part):
     ci_transform: Literal["log-log", "log", "plain"]
     ties: Literal["efron", "breslow"]
     percent_rounding: Literal["half_up"]
-    confidence: Sourced[Fraction, Literal["two-sided probability"]]
-    month_days: Sourced[Number, Literal["days"]]
-    sourced_landmarks: Months = Field(alias="landmark_months")
+    confidence: Sourced[
+        Annotated[Fraction, sensibly("0.5", "0.999")], Literal["two-sided probability"]
+    ]
+    month_days: Sourced[Annotated[Number, sensibly("28", "31")], Literal["days"]]
+    sourced_landmarks: LaterMonths = Field(alias="landmark_months")
     sourced_at_risk: Months = Field(alias="at_risk_months")
     sourced_cutoff: SourcedDay = Field(alias="data_cutoff")
     interim: Interim
@@ -302,7 +323,7 @@ class ConsentForm(Claim):
     """
 
     form_version: Version
-    label: Text
+    label: Label
     reconsent: Annotated[bool, Field(strict=True)]
 
 
@@ -310,8 +331,8 @@ class Blind(Part):
     """What follows when a blind is opened, and how long a request to open one may wait."""
 
     after_emergency_unblinding: Sourced[Literal["end_treatment", "continue"], Literal["code"]]
-    looks_before_review: Sourced[Positive, Literal["looks"]]
-    request_valid_hours: Hours
+    looks_before_review: Sourced[Annotated[Positive, sensibly("1", "100")], Literal["looks"]]
+    request_valid_hours: UpTo30Days
 
 
 class Protocol(Part):

@@ -1,10 +1,11 @@
 """Which visits of a schedule get in each other's way."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 
-from trials.rules.protocol.finding import Finding, repeated
+from trials.rules.protocol.finding import Finding, Unsound, as_far_as_sound, repeated, same_labels
 from trials.rules.protocol.sections import Dosing, VisitSpec
 from trials.rules.toml_lines import KeyPath
 
@@ -28,19 +29,41 @@ class Series:
         yield from self.days[skipped:]
 
 
-def visit_findings(visits: Sequence[VisitSpec], dosing: Dosing) -> Iterator[Finding]:
+def visit_findings(visits: Sequence[VisitSpec]) -> Iterator[Finding]:
     yield from repeated(visits, ("visits",))
-    sound = []
+    yield from same_labels(visits, ("visits",))
     for index, visit in enumerate(visits):
-        if message := _anchor_problem(visit):
-            yield Finding(("visits", index, "anchor"), "visit_anchor", message)
-            continue
-        series = _series(index, visit, dosing)
-        sound.append(series)
-        if series.every and visit.window_before_days + visit.window_after_days >= series.every:
-            message = "the windows of two visits in a row overlap"
-            yield Finding(("visits", index, "window_after_days"), "visit_windows_overlap", message)
-    yield from _crossing_findings(sound)
+        yield from _anchor_findings(visit, index)
+
+
+def window_findings(visits: Sequence[VisitSpec], dosing: Dosing) -> Iterator[Finding]:
+    found = [*_all_series(visits, dosing)]
+    for series in found:
+        yield from _repeat_findings(series)
+    for one, other in combinations(found, 2):
+        yield from _crossing_findings(one, other)
+
+
+@as_far_as_sound
+def _anchor_findings(visit: VisitSpec, index: int) -> Iterator[Finding]:
+    if message := _anchor_problem(visit):
+        yield Finding(("visits", index, "anchor"), "visit_anchor", message)
+
+
+def _all_series(visits: Sequence[VisitSpec], dosing: Dosing) -> Iterator[Series]:
+    """Yield the times of each visit of which they can be read."""
+    for index, visit in enumerate(visits):
+        with suppress(Unsound):
+            if not _anchor_problem(visit):
+                yield _series(index, visit, dosing)
+
+
+@as_far_as_sound
+def _repeat_findings(series: Series) -> Iterator[Finding]:
+    window = series.spec.window_before_days + series.spec.window_after_days
+    if series.every and window >= series.every:
+        key = ("visits", series.index, "window_after_days")
+        yield Finding(key, "visit_windows_overlap", "the windows of two visits in a row overlap")
 
 
 def _anchor_problem(visit: VisitSpec) -> str:
@@ -67,18 +90,16 @@ def _series(index: int, visit: VisitSpec, dosing: Dosing) -> Series:
     return Series(index, visit, every, range(first, min(last, HORIZON_DAYS) + 1, every))
 
 
-def _crossing_findings(found: Sequence[Series]) -> Iterator[Finding]:
-    """Check each two visits of the same anchor at all their times.
+@as_far_as_sound
+def _crossing_findings(one: Series, other: Series) -> Iterator[Finding]:
+    """Check two visits of the same anchor at all their times.
 
     Planned on the same day they are one appointment, and their windows may be of any length. On
     different days one window closes before the other opens, so that a day says which visit it is.
     Of two visits the first times that cross are named.
     """
-    for one, other in combinations(found, 2):
-        if one.spec.anchor != other.spec.anchor:
-            continue
-        if crossed := _first_crossing(one, other):
-            yield _crossing(*sorted(crossed, key=lambda time: (time[1], time[0].index)))
+    if one.spec.anchor == other.spec.anchor and (crossed := _first_crossing(one, other)):
+        yield _crossing(*sorted(crossed, key=lambda time: (time[1], time[0].index)))
 
 
 Time = tuple[Series, int]

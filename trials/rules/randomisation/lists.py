@@ -57,10 +57,11 @@ def list_problems(
         )
         return (Reason("not_arms", detail),)
     by_stratum = _by_stratum(listed)
-    problems = [*_foreign(by_stratum, design), *_lengths(by_stratum, design, planned)]
-    if not problems and design.blocks:
-        problems += _block_problems(by_stratum, design)
-    return tuple(problems)
+    return (
+        *_foreign(by_stratum, design),
+        *_lengths(by_stratum, design, planned),
+        *_block_problems(by_stratum, design),
+    )
 
 
 def structure(
@@ -157,10 +158,16 @@ def longest(design: Design) -> int:
 
 
 def _block_problems(by_stratum: Mapping[str, list[str]], design: Design) -> Iterator[Reason]:
+    """Yield which strata are no rows of blocks, of those that hold nothing foreign.
+
+    Places beyond the plan are not looked at: they are too many as it is.
+    """
     sizes = [block.size for block in design.blocks]
-    for stratum, arms in sorted(by_stratum.items()):
+    known = {arm.code for arm in design.arms}
+    for stratum in sorted({*by_stratum} & {*design.strata} if sizes else ()):
+        arms = by_stratum[stratum][: longest(design)]
         last = max(_cuts(arms, design))
-        if _opens_a_block(arms[last:], design):
+        if not known.issuperset(arms) or _opens_a_block(arms[last:], design):
             continue
         if len(sizes) == 1:
             where = f"Block {last // sizes[0] + 1} of stratum {stratum} breaks the ratio."
