@@ -116,6 +116,13 @@ def test_the_share_of_a_minimisation_left_to_chance_counts_equal_arms():
     assert problems(minimisation(probability="0.7031"), ratios=(98, 1)) == UNEXPLAINED
 
 
+def test_ten_block_sizes_are_enough():
+    sizes = list(range(6, 39, 3))
+
+    assert problems(blocks(str(sizes[:10]))) == []
+    assert problems(blocks(str(sizes))) == [("block_sizes.value", "too_long")]
+
+
 def test_a_list_is_as_long_as_the_plan_where_its_length_is_not_stated():
     short = text_with(blocks("[6, 9]")).replace("planned_accrual = { value = 200", "{}")
 

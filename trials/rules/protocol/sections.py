@@ -59,8 +59,9 @@ Months = Sourced[Annotated[tuple[Month, ...], Field(min_length=1)], Literal["mon
 LaterMonths = Sourced[Annotated[tuple[LaterMonth, ...], Field(min_length=1)], Literal["months"]]
 UpTo30Days = Sourced[Annotated[Positive, sensibly("1", "720")], Literal["hours"]]
 Ladder = Sourced[Annotated[tuple[Dose, ...], Field(min_length=1)], Literal["mg"]]
-BlockSizes = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["subjects"]]
-BlockWeights = Sourced[Annotated[tuple[Positive, ...], Field(min_length=1)], Literal["shares"]]
+Sizes = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=10)]
+BlockSizes = Sourced[Sizes, Literal["subjects"]]
+BlockWeights = Sourced[Sizes, Literal["shares"]]
 
 
 class Trial(Part):
