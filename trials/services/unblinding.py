@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
@@ -148,6 +149,11 @@ def look(access_id: UUID) -> dict[UUID, str]:
     if arms is None:
         raise ShownAlready(*SHOWN_ALREADY)
     return arms
+
+
+def first_sheet_at(subject_id: UUID) -> datetime | None:
+    """Return when the first contingency sheet of a subject was made; nothing: there is none."""
+    return sealed.first_sheet_at(subject_id)
 
 
 def make_sheets(access_id: UUID) -> list[tuple[UUID, str, str]]:
