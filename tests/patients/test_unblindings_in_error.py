@@ -153,6 +153,20 @@ def test_when_a_sheet_was_made_is_told_to_those_who_read_the_subject(study):
     assert told(elsewhere) is told(study.supplier) is None
 
 
+def test_the_pharmacy_records_what_became_known_there_and_the_sites_system_does_not(study):
+    subject = study.randomised()
+    now = timezone.now().isoformat()
+    body = {"happened_at": now, "learned_by": "Pharmacist", "reason": "A torn label"}
+    path = f"/subjects/{subject.pk}/inadvertent-unblindings"
+
+    made = caller_for(study.pharmacist).post(path, body)
+
+    assert (made.status_code, made.json().get("kind")) == (201, "inadvertent")
+    assert caller_for(study.system).post(path, body).status_code == 403
+    form = text_of(study, Role.PHARMACIST, "admin:patients_subject_change", subject.pk)
+    assert "unblinding-by-accident" in form
+
+
 # --- Entered in error -------------------------------------------------------------------------
 
 
