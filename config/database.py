@@ -80,7 +80,7 @@ SEALED_GRANTS = (
     "REVOKE ALL ON ALL TABLES IN SCHEMA sealed FROM PUBLIC, {app}, {sealed}",
     "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sealed FROM PUBLIC, {app}, {sealed}",
     "GRANT USAGE ON SCHEMA sealed TO {app}, {sealed}",
-    "GRANT EXECUTE ON FUNCTION sealed.take_slot, sealed.go_live TO {app}",
+    "GRANT EXECUTE ON FUNCTION sealed.take_slot, sealed.go_live, sealed.first_sheet_at TO {app}",
     (
         "GRANT EXECUTE ON FUNCTION sealed.open_access, sealed.arms, sealed.store_list,"
         " sealed.draft_entries, sealed.lists_to_verify, sealed.deal_kits, sealed.kits_dealt"

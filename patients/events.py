@@ -149,6 +149,15 @@ class UnblindingAssessed(SubjectEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnblindingMistakeRecorded(SubjectEvent):
+    """An unblinding was marked as entered in error: it stays on record and counts no more."""
+
+    type = "patients.UnblindingMistakeRecorded"
+    unblinding_id: UUID
+    mistake_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScreeningCorrected(SubjectEvent):
     """Screening values of a randomised subject were wrong; the randomisation stays as it was."""
 

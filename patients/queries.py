@@ -21,6 +21,7 @@ from patients.models import (
     SubjectCorrection,
     Unblinding,
     UnblindingAssessment,
+    UnblindingMistake,
 )
 from patients.rules.consent import form_due
 from patients.rules.eligibility import completed_years
@@ -142,25 +143,37 @@ def with_reviews(rows: QuerySet[Unblinding]) -> QuerySet[Unblinding]:
     """Say of each unblinding what was judged of it, and by what ``why_review`` decides.
 
     ``looks`` are the emergency looks at its subject until then, with itself; ``assessed`` whether
-    there is an assessment, ``last_impact`` what the last one says.
+    there is an assessment, ``last_impact`` what the last one says; ``in_error`` whether it was
+    entered in error.
     """
     made = UnblindingAssessment.objects.filter(unblinding=OuterRef("pk"))
     until_then = Unblinding.objects.filter(
         subject=OuterRef("subject"), happened_at__lte=OuterRef("happened_at")
     )
-    return rows.annotate(
-        assessed=Exists(made),
-        looks=_counted(until_then),
-        last_impact=Subquery(made.order_by("-recorded_at").values("impact")[:1]),
-    ).prefetch_related("subject__trial")
+    return (
+        with_mistakes(rows)
+        .annotate(
+            assessed=Exists(made),
+            looks=_counted(until_then),
+            last_impact=Subquery(made.order_by("-recorded_at").values("impact")[:1]),
+        )
+        .prefetch_related("subject__trial")
+    )
+
+
+def with_mistakes(rows: QuerySet[Unblinding]) -> QuerySet[Unblinding]:
+    """Say of each unblinding, as ``in_error``, whether it was entered in error."""
+    marks = UnblindingMistake.objects.filter(unblinding=OuterRef("pk"))
+    return rows.annotate(in_error=Exists(marks))
 
 
 def _counted(rows: QuerySet[Unblinding]) -> Coalesce:
     """Return how many emergency looks at one subject are among some unblindings of it."""
-    looks = rows.filter(kind=Unblinding.Kind.EMERGENCY).order_by().values("subject")
+    looks = rows.filter(kind=Unblinding.Kind.EMERGENCY, mistake=None).order_by().values("subject")
     return Coalesce(Subquery(looks.annotate(count=Count("pk")).values("count")), 0)
 
 
 def unblinding_kinds(subject: Subject) -> list[str]:
     """Return in which ways a subject's arm became known, as the gates ask it."""
-    return list(Unblinding.objects.filter(subject=subject).values_list("kind", flat=True))
+    known = Unblinding.objects.that_count().filter(subject=subject)
+    return list(known.values_list("kind", flat=True))

@@ -2,25 +2,26 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.decorators import display
 
 from patients.admin import RecordAdmin, SiteFilter
-from patients.models import Unblinding, UnblindingAssessment
-from patients.queries import with_reviews
-from patients.rules.unblinding import why_review
-from patients.services.unblinding import assess_unblinding
+from patients.models import Unblinding, UnblindingAssessment, UnblindingMistake
+from patients.queries import with_author, with_reviews
+from patients.rules.unblinding import WRITTEN_AFTERWARDS, why_review
+from patients.services.unblinding import assess_unblinding, record_unblinding_mistake
 from trials.admin.acting import RowForm
-from trials.admin_forms import send
+from trials.admin_forms import form_page, send
 from trials.admin_site import may_at, person, site
 from trials.permissions import Permission
 
@@ -41,6 +42,27 @@ class AssessForm(RowForm):
 
     def act(self, *, at: datetime) -> UnblindingAssessment:
         return assess_unblinding(unblinding_id=self.row.pk, by=self.by, at=at, **self.arguments())
+
+
+class MistakeForm(RowForm):
+    title, icon, submit = "Entered in error", "report", "Mark as entered in error"
+    permission = Permission.CONFIRM_UNBLINDING
+    field_of = {"names_an_arm": "reason", "reason_missing": "reason"}
+    note = (
+        "It did not happen, or to another subject. The record stays and is marked. It counts no "
+        "more: if it had ended study drug, the gate is open again. This is not taken back."
+    )
+
+    reason = forms.CharField(
+        max_length=2000, label="What was wrong",
+        help_text="Never write which treatment it is: the site reads this.",
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )  # fmt: skip
+
+    def act(self, *, at: datetime) -> UnblindingMistake:
+        return record_unblinding_mistake(
+            unblinding_id=self.row.pk, by=self.by, at=at, **self.arguments()
+        )
 
 
 class AssessedFilter(admin.SimpleListFilter):
@@ -75,8 +97,17 @@ class UnblindingAdmin(RecordAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return with_reviews(super().get_queryset(request).select_related("recorded_by"))
 
-    @display(description="To be reviewed", label={"yes": "warning"}, empty_value="–")
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.mistake_view)
+        own = path("<uuid:pk>/mistake/", view, name="patients_unblinding_mistake")
+        return [own, *super().get_urls()]
+
+    @display(
+        description="To be reviewed", label={"yes": "warning", "error": "info"}, empty_value="–"
+    )
     def review(self, row: Any) -> tuple[str, str] | None:
+        if row.in_error:
+            return "error", "Entered in error"
         why = _why(row)
         return ("yes", why) if why else None
 
@@ -103,10 +134,13 @@ class UnblindingAdmin(RecordAdmin):
         if form and form.is_valid() and send(form, request, at=timezone.now()) is not None:
             messages.success(request, "The assessment is recorded.")
             return redirect("admin:patients_unblinding_change", row.pk)
+        marks = with_author(UnblindingMistake.objects.filter(unblinding=row))
         context = {
             **self.admin_site.each_context(request),
             "title": "Unblinding",
             "row": row,
+            "mistake": marks.first(),
+            "may_mark": judges and _can_be_marked(row),
             "why": _why(row),
             "made": list(row.assessments.select_related("recorded_by")),
             "form": form,
@@ -114,6 +148,30 @@ class UnblindingAdmin(RecordAdmin):
         }
         return TemplateResponse(request, "admin/vigil/unblinding.html", context)
 
+    def mistake_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Ask a responsible person why what was written afterwards is wrong, and mark it."""
+        row, by = self.row_or_404(request, str(pk)), person(request)
+        if not may_at(by, MistakeForm.permission, row.subject.site):
+            raise PermissionDenied
+        if not _can_be_marked(row):
+            raise Http404
+        form = MistakeForm(request.POST or None, by=by, row=row)
+        back = reverse("admin:patients_unblinding_change", args=[row.pk])
+        if form.is_valid() and send(form, request, at=timezone.now()) is not None:
+            messages.success(request, "It is marked as entered in error, and counts no more.")
+            return redirect(back)
+        facts = [
+            ("What", row.get_kind_display()),
+            ("When", f"{row.happened_at:%Y-%m-%d %H:%M} UTC"),
+            ("Who learned it", row.learned_by),
+        ]
+        return form_page(self, request, form, back=back, subject=row.subject, facts=facts)
+
+
+def _can_be_marked(row: Any) -> bool:
+    return row.kind in WRITTEN_AFTERWARDS and not row.in_error
+
 
 def _why(row: Any) -> str | None:
-    return why_review(row.kind, row.looks, row.subject.trial.protocol.blind)
+    policy = row.subject.trial.protocol.blind
+    return why_review(row.kind, row.looks, policy, in_error=row.in_error)

@@ -20,6 +20,7 @@ from events.admin import ReadOnlyAdmin
 from patients.admin import address_of
 from patients.admin_forms import SubjectForm
 from patients.models import AdverseEvent, Subject, Unblinding
+from patients.queries import with_mistakes
 from patients.services.unblinding import (
     EMERGENCY,
     break_blind,
@@ -126,7 +127,9 @@ def emergency_page(
         "subject": subject,
         "back": address_of(subject),
         "advisers": whom_to_call(subject.trial, timezone.now()),
-        "earlier": Unblinding.objects.filter(subject=subject).order_by("-happened_at"),
+        "earlier": with_mistakes(
+            Unblinding.objects.filter(subject=subject).order_by("-happened_at")
+        ),
         "ends_treatment": (
             subject.trial.protocol.blind.after_emergency_unblinding.value == "end_treatment"
         ),

@@ -34,6 +34,7 @@ from patients.models import (
     SubjectTransfer,
     Unblinding,
     UnblindingAssessment,
+    UnblindingMistake,
     Visit,
 )
 from trials.models import ProtocolVersion
@@ -62,6 +63,7 @@ RECORDS: tuple[type[models.Model], ...] = (
     SubjectTransfer,
     Unblinding,
     UnblindingAssessment,
+    UnblindingMistake,
 )
 
 # What a coordinator calls a record, where the model's own name is another.
@@ -70,6 +72,7 @@ NAMES: dict[type[models.Model], str] = {
     SubjectCorrection: "Correction of sex or year of birth",
     RandomisationMistake: "Randomisation in error",
     UnblindingAssessment: "Assessment of an unblinding",
+    UnblindingMistake: "Unblinding entered in error",
     SubjectTransfer: "Transfer to another site",
     TreatmentEnd: "End of treatment",
 }

@@ -24,6 +24,7 @@ from patients.events import (
     SubjectEnrolled,
     SubjectRandomised,
     SubjectUnblinded,
+    UnblindingMistakeRecorded,
     VisitRecorded,
 )
 from patients.models import Subject
@@ -105,6 +106,12 @@ HOW_UNBLINDED = {
 def notice_subject_unblinded(event: OutboxEvent) -> None:
     """Tell the site, medical monitor, safety officer and sponsor that, and never what."""
     _notice(event, UNBLINDED, HOW_UNBLINDED[event.payload["kind"]])
+
+
+@subscribes_to(UnblindingMistakeRecorded)
+def notice_unblinding_in_error(event: OutboxEvent) -> None:
+    """Tell those who were told of it: the notice has the kind of the first one."""
+    _notice(event, UNBLINDED, "an unblinding was recorded in error and counts no more")
 
 
 @subscribes_to(TrialUnblinded)

@@ -18,6 +18,7 @@ from patients.models import Subject
 from patients.services.consent import record_consent
 from patients.services.enrolment import enrol_subject, randomise_subject, record_screening
 from patients.services.labs import record_labs
+from reporting.unblinded.contingency import open_sheets
 from trials.models import RandomisationList, Site, Trial, User
 from trials.permissions import Role
 from trials.rules.randomisation import design_of, generate
@@ -26,6 +27,7 @@ from trials.services.lists import approve_list, dry_run, generate_list, load_lis
 from trials.services.people import Trained, give_role, record_training
 from trials.services.setup import add_site, create_trial
 from trials.services.sites import activate_site
+from trials.services.unblinding import Proof, make_sheets
 
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -262,6 +264,14 @@ class Study:
             by=self.supplier,
             at=NOW,
         )
+
+    def make_sheets(self, site: Site | None = None) -> None:
+        """A contingency sheet of every randomised subject of a site, made now."""
+        access = open_sheets(
+            site_id=(site or self.site).pk, reason="Renewal", proof=Proof(self.supplier.pk),
+            by=self.supplier,
+        )  # fmt: skip
+        make_sheets(access)
 
     def enrolled(
         self, *, sex: str = "male", site: Site | None = None, by: User | None = None

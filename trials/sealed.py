@@ -1,13 +1,14 @@
 """The only doors to the sealed schema. What is behind them is in PostgreSQL, not in Python.
 
-``take_slot`` and ``go_live`` run on the application's connection and return nothing that tells an
-arm. All others run on the sealed log-in's own connection, outside the caller's transaction, and
-need an access: a row saying who looks and why, committed before the look (docs/decisions/0003).
+``take_slot``, ``go_live`` and ``first_sheet_at`` run on the application's connection and return
+nothing that tells an arm. All others run on the sealed log-in's own connection, outside the
+caller's transaction, and need an access: a row saying who looks and why, committed before the look
+(docs/decisions/0003).
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,17 @@ def take_slot(list_id: UUID, stratum: str, levels: Mapping[str, str]) -> UUID | 
 def go_live(list_id: UUID) -> bool:
     """Put a draft to use, if two people approved its digest; return whether that was done."""
     return _told("SELECT sealed.go_live(%s)", list_id) is not None
+
+
+def first_sheet_at(subject_id: UUID) -> datetime | None:
+    """Return when the first contingency sheet of a subject was made; nothing: there is none.
+
+    Of a subject whose site the session's reader does not read, nothing either.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sealed.first_sheet_at(%s)", [subject_id])
+        found: datetime | None = cursor.fetchone()[0]
+        return found
 
 
 def open_access(*, trial_id: UUID, person_id: int, purpose: str, detail: str) -> UUID:

@@ -27,6 +27,7 @@ from patients.api.records import SubjectRecords, subject_of
 from patients.api.serializers import TEXT
 from patients.api.unblinding_records import UnblindingOut
 from patients.models import AdverseEvent, Subject, Unblinding
+from patients.queries import with_mistakes
 from patients.services.unblinding import (
     EMERGENCY,
     break_blind,
@@ -229,7 +230,7 @@ class InadvertentUnblindings(SubjectRecords):
     record = staticmethod(record_inadvertent_unblinding)
 
     def rows(self, subject: Subject) -> QuerySet[Any]:
-        return super().rows(subject).filter(kind=Unblinding.Kind.INADVERTENT)
+        return with_mistakes(super().rows(subject).filter(kind=Unblinding.Kind.INADVERTENT))
 
 
 class ContingencyOpenings(SubjectRecords):
@@ -239,7 +240,7 @@ class ContingencyOpenings(SubjectRecords):
     record = staticmethod(record_contingency_opening)
 
     def rows(self, subject: Subject) -> QuerySet[Any]:
-        return super().rows(subject).filter(kind=Unblinding.Kind.CONTINGENCY)
+        return with_mistakes(super().rows(subject).filter(kind=Unblinding.Kind.CONTINGENCY))
 
 
 class RequestFilter(django_filters.FilterSet):

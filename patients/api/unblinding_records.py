@@ -1,23 +1,23 @@
 """Times an arm became known, and what was judged of them. Never which arm."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 
 from events.api.recording import recorded, valid
 from events.api.serializers import Shape
 from patients.api.serializers import TEXT, RecordOut
-from patients.models import Unblinding, UnblindingAssessment
+from patients.models import Unblinding, UnblindingAssessment, UnblindingMistake
 from patients.queries import with_reviews, with_version
 from patients.rules.unblinding import why_review
-from patients.services.unblinding import assess_unblinding
+from patients.services.unblinding import assess_unblinding, record_unblinding_mistake
 from trials.api.authentication import acting_user
 from trials.models import User
 
@@ -43,6 +43,9 @@ class UnblindingOut(RecordOut):
     learned_by = serializers.CharField()
     reason = serializers.CharField()
     would_change_treatment = serializers.BooleanField(allow_null=True)
+    in_error = serializers.BooleanField(
+        default=False, help_text="Entered in error: it stays on record and counts no more."
+    )
 
 
 class ListedUnblinding(UnblindingOut):
@@ -56,7 +59,8 @@ class ListedUnblinding(UnblindingOut):
     )
 
     def get_review_because(self, row: Any) -> str | None:
-        return why_review(row.kind, row.looks, row.subject.trial.protocol.blind)
+        policy = row.subject.trial.protocol.blind
+        return why_review(row.kind, row.looks, policy, in_error=row.in_error)
 
 
 class AssessmentIn(Shape):
@@ -65,6 +69,15 @@ class AssessmentIn(Shape):
 
 
 class AssessmentOut(RecordOut, AssessmentIn):
+    unblinding = serializers.UUIDField(source="unblinding_id")
+    recorded_by = serializers.CharField(source="recorded_by.username")
+
+
+class MistakeIn(Shape):
+    reason = serializers.CharField(max_length=TEXT, help_text="what was wrong")
+
+
+class MistakeOut(RecordOut, MistakeIn):
     unblinding = serializers.UUIDField(source="unblinding_id")
     recorded_by = serializers.CharField(source="recorded_by.username")
 
@@ -97,31 +110,44 @@ def _told(by: User) -> QuerySet[Unblinding]:
     return with_reviews(with_version(visible.select_related("recorded_by")))
 
 
-class UnblindingAssessments(generics.ListAPIView[UnblindingAssessment]):
-    """What an unblinding means for its subject and the trial, as it was judged, oldest first."""
+class OfUnblinding(generics.ListAPIView[Any]):
+    """What is recorded beside one unblinding. A subclass names the shapes, model and service."""
 
-    serializer_class = AssessmentOut
     filter_backends = ()
-    queryset = UnblindingAssessment.objects.none()
+    takes: ClassVar[type[Shape]]
+    model: ClassVar[Any]
+    record: ClassVar[Callable[..., Any]]
 
-    def get_queryset(self) -> QuerySet[UnblindingAssessment]:
+    def get_queryset(self) -> QuerySet[Any]:
         visible = Unblinding.objects.visible_to(acting_user(self.request))
         unblinding = visible.get(pk=self.kwargs["record_id"])
-        made = UnblindingAssessment.objects.filter(unblinding=unblinding)
+        made = self.model.objects.filter(unblinding=unblinding)
         return with_version(made.select_related("recorded_by").order_by("recorded_at", "pk"))
 
-    @extend_schema(request=AssessmentIn, responses={201: AssessmentOut})
     def post(self, request: Request, record_id: UUID) -> HttpResponse:
-        """Record an assessment of one unblinding."""
-        body = valid(AssessmentIn, request)
+        """Record one, or get every reason why not."""
+        body, by = valid(self.takes, request), acting_user(request)
+        act, answers = type(self).record, self.get_serializer_class()
 
-        def act() -> Any:
-            stored = assess_unblinding(
-                unblinding_id=record_id, by=acting_user(request), at=timezone.now(), **body
-            )
-            return AssessmentOut(stored).data
+        def store() -> Any:
+            return answers(act(unblinding_id=record_id, by=by, at=timezone.now(), **body)).data
 
-        by = acting_user(request)
         return recorded(
-            request, act, about=lambda _: Unblinding.objects.visible_to(by).get(pk=record_id)
+            request, store, about=lambda _: Unblinding.objects.visible_to(by).get(pk=record_id)
         )
+
+
+class UnblindingAssessments(OfUnblinding):
+    """What an unblinding means for its subject and the trial, as it was judged, oldest first."""
+
+    takes, serializer_class, model = AssessmentIn, AssessmentOut, UnblindingAssessment
+    record = staticmethod(assess_unblinding)
+    queryset = UnblindingAssessment.objects.none()
+
+
+class UnblindingMistakes(OfUnblinding):
+    """The mark that an unblinding was entered in error: by another person than who entered it."""
+
+    takes, serializer_class, model = MistakeIn, MistakeOut, UnblindingMistake
+    record = staticmethod(record_unblinding_mistake)
+    queryset = UnblindingMistake.objects.none()

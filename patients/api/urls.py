@@ -67,6 +67,11 @@ urlpatterns = [
         name="unblinding-assessments",
     ),
     path(
+        "unblindings/<uuid:record_id>/mistakes",
+        unblinding_records.UnblindingMistakes.as_view(),
+        name="unblinding-mistakes",
+    ),
+    path(
         "unblinding-requests", unblinding.UnblindingRequests.as_view(), name="unblinding-requests"
     ),
     path(

@@ -8,7 +8,7 @@ from patients.models.randomisation import RandomisationMistake, ScreeningCorrect
 from patients.models.response import ResponseAssessment
 from patients.models.subjects import Subject
 from patients.models.transfers import SubjectTransfer
-from patients.models.unblinding import Unblinding, UnblindingAssessment
+from patients.models.unblinding import Unblinding, UnblindingAssessment, UnblindingMistake
 from patients.models.visits import Visit
 
 
@@ -29,5 +29,6 @@ __all__ = [
     "SubjectTransfer",
     "Unblinding",
     "UnblindingAssessment",
+    "UnblindingMistake",
     "Visit",
 ]

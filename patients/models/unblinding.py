@@ -1,10 +1,20 @@
 """That a subject's arm became known to somebody. Never which arm it is."""
 
+from typing import Any, ClassVar
+
 from django.db import models
 from django.db.models import Q
 
 from events.history import tracked
-from patients.models.subjects import Record
+from patients.models.subjects import Record, RecordQuerySet
+
+
+class UnblindingQuerySet(RecordQuerySet):
+    """What follows from an unblinding, for treatment or a review, asks for those that count."""
+
+    def that_count(self) -> "UnblindingQuerySet":
+        """Leave out what was entered in error."""
+        return self.filter(mistake=None)
 
 
 @tracked
@@ -27,6 +37,8 @@ class Unblinding(Record):
     access_id = models.UUIDField(null=True, unique=True)
     request_id = models.UUIDField(null=True)
 
+    objects: ClassVar[Any] = UnblindingQuerySet.as_manager()
+
     class Meta:
         ordering = ["happened_at"]
         constraints = [
@@ -44,6 +56,31 @@ class Unblinding(Record):
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.get_kind_display()}"
+
+
+@tracked
+class UnblindingMistake(Record):
+    """A mark that an unblinding was entered in error: it did not happen, or to another subject.
+
+    The record stays, and counts no more. Only what was written afterwards is marked: what the
+    system showed was seen.
+    """
+
+    insert_only = True
+
+    unblinding = models.OneToOneField(Unblinding, on_delete=models.PROTECT, related_name="mistake")
+    reason = models.TextField()
+
+    class Meta:
+        verbose_name = "unblinding entered in error"
+        verbose_name_plural = "unblindings entered in error"
+        ordering = ["recorded_at"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(reason=""), name="unblinding_mistake_says_why"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.unblinding}: entered in error"
 
 
 @tracked

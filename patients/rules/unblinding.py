@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from events.outcomes import Reason
@@ -9,6 +11,7 @@ from trials.rules.protocol import Arm, Blind
 
 
 ENDS_TREATMENT = frozenset({"emergency", "contingency"})
+WRITTEN_AFTERWARDS = frozenset({"contingency", "inadvertent"})
 
 
 def emergency_reasons(*, randomised: bool, reason: str) -> tuple[Reason, ...]:
@@ -24,6 +27,70 @@ def emergency_reasons(*, randomised: bool, reason: str) -> tuple[Reason, ...]:
         reasons.append(Reason("not_randomised", "The subject is not randomised: there is no arm."))
     if not reason.strip():
         reasons.append(Reason("reason_missing", "Say why the treatment has to be known."))
+    return tuple(reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class AfterwardsFacts:
+    """What somebody says became known, and what is known of the subject.
+
+    ``randomised_at`` is nothing for one who is not randomised, ``first_sheet_at`` for one of whom
+    no contingency sheet was ever made.
+    """
+
+    kind: str
+    happened_at: datetime
+    recorded_at: datetime
+    reason: str
+    randomised_at: datetime | None
+    first_sheet_at: datetime | None
+
+
+def afterwards_reasons(facts: AfterwardsFacts) -> tuple[Reason, ...]:
+    """Return why it cannot have become known like this; empty means it can.
+
+    Instants are compared as people write them, by the minute: what happened in the minute of the
+    randomisation, or in that of the first sheet, happened after it.
+    """
+    reasons = []
+    if facts.happened_at > facts.recorded_at:
+        told = f"happened_at {facts.happened_at} is in the future."
+        reasons.append(Reason("future_instant", told))
+    if not facts.reason.strip():
+        reasons.append(Reason("reason_missing", "Say how it came to be known."))
+    if facts.randomised_at is None:
+        reasons.append(Reason("not_randomised", "The subject is not randomised: there is no arm."))
+    elif facts.happened_at < _minute(facts.randomised_at):
+        told = f"happened_at {facts.happened_at} is before the subject was randomised."
+        reasons.append(Reason("before_randomisation", told))
+    first = facts.first_sheet_at
+    if facts.kind == "contingency" and (first is None or facts.happened_at < _minute(first)):
+        told = "No contingency sheet of this subject had been made by then."
+        reasons.append(Reason("no_sheet_yet", told))
+    return tuple(reasons)
+
+
+def _minute(instant: datetime) -> datetime:
+    return instant.replace(second=0, microsecond=0)
+
+
+def in_error_reasons(
+    kind: str, *, already: bool, same_person: bool, reason: str
+) -> tuple[Reason, ...]:
+    """Return why an unblinding is not marked as entered in error; empty means it may be.
+
+    What the system itself showed was seen, whatever is written later.
+    """
+    reasons = []
+    if kind not in WRITTEN_AFTERWARDS:
+        told = "The system showed this arm itself: that cannot have been entered in error."
+        reasons.append(Reason("shown_by_the_system", told))
+    if already:
+        reasons.append(Reason("in_error_already", "It is marked as entered in error already."))
+    if same_person:
+        reasons.append(Reason("same_person", "Somebody else than who entered it judges this."))
+    if not reason.strip():
+        reasons.append(Reason("reason_missing", "Say what was wrong."))
     return tuple(reasons)
 
 
@@ -80,11 +147,16 @@ def treatment_blocks(
     return (Reason("blind_broken", detail),)
 
 
-def why_review(kind: str, emergency_looks: int, policy: Blind) -> str | None:
+def why_review(
+    kind: str, emergency_looks: int, policy: Blind, *, in_error: bool = False
+) -> str | None:
     """Return why an unblinding has to be judged by a responsible person, if it has to be.
 
-    ``emergency_looks`` are those at its subject until then, with itself.
+    ``emergency_looks`` are those at its subject until then, with itself. What was entered
+    ``in_error`` has been judged.
     """
+    if in_error:
+        return None
     if kind == "inadvertent":
         return "an accident"
     if kind == "emergency" and review_due(emergency_looks, policy):

@@ -11,10 +11,19 @@ from django.db import transaction
 
 from events.outbox import publish
 from events.outcomes import Reason
-from patients.events import SubjectUnblinded, UnblindingAssessed
-from patients.models import AdverseEvent, Subject, Unblinding, UnblindingAssessment
+from patients.events import SubjectUnblinded, UnblindingAssessed, UnblindingMistakeRecorded
+from patients.models import (
+    AdverseEvent,
+    Subject,
+    Unblinding,
+    UnblindingAssessment,
+    UnblindingMistake,
+)
 from patients.rules.unblinding import (
+    AfterwardsFacts,
+    afterwards_reasons,
     emergency_reasons,
+    in_error_reasons,
     masked,
     names_an_arm,
     review_due,
@@ -28,7 +37,7 @@ from trials.permissions import Permission, Role
 from trials.rules.protocol import Arm
 from trials.rules.unblinding import look_reasons
 from trials.services.on_call import on_call
-from trials.services.unblinding import look, noting_refusals, open_look
+from trials.services.unblinding import first_sheet_at, look, noting_refusals, open_look
 from trials.services.unblinding_requests import locked_request, request_facts, store_request
 
 
@@ -182,7 +191,8 @@ def record_contingency_opening(
     """Record that a contingency sheet was opened while the system was down: who, when and why.
 
     For treatment it counts as an emergency unblinding. Publishes ``SubjectUnblinded``. Raises
-    ``RecordRefused`` for a moment in the future or without a reason.
+    ``RecordRefused`` with every reason: a moment in the future, before the randomisation, or
+    before the first sheet of this subject was made; no reason; a text that names an arm.
     """
     return _afterwards(subject_id, Kind.CONTINGENCY, happened_at, learned_by, reason, by=by, at=at)
 
@@ -193,8 +203,8 @@ def record_inadvertent_unblinding(
 ) -> Unblinding:
     """Record that somebody learned an arm by accident. Never write which arm it was.
 
-    Publishes ``SubjectUnblinded``. Raises ``RecordRefused`` for a moment in the future, without a
-    reason, or with a text that names an arm of the protocol.
+    Publishes ``SubjectUnblinded``. Raises ``RecordRefused`` with every reason: a moment in the
+    future or before the randomisation, no reason, a text that names an arm of the protocol.
     """
     return _afterwards(subject_id, Kind.INADVERTENT, happened_at, learned_by, reason, by=by, at=at)
 
@@ -227,9 +237,46 @@ def assess_unblinding(
     return stored
 
 
+@transaction.atomic
+def record_unblinding_mistake(
+    *, unblinding_id: UUID, reason: str, by: User, at: datetime
+) -> UnblindingMistake:
+    """Mark what was written of an unblinding afterwards as entered in error, with the reason.
+
+    The record stays, and counts no more: a gate that it shut is open again. Judged by a
+    responsible person who did not enter it.
+
+    Publishes ``UnblindingMistakeRecorded``. Raises ``RecordRefused`` with every reason: the system
+    showed the arm itself, marked already, entered by oneself, no reason, a text that names an arm.
+    """
+    unblinding = Unblinding.objects.visible_to(by).get(pk=unblinding_id)
+    subject = subject_for(
+        by, unblinding.subject_id, Permission.CONFIRM_UNBLINDING, at=at, reason=reason
+    )
+    reasons = in_error_reasons(
+        unblinding.kind,
+        already=UnblindingMistake.objects.filter(unblinding=unblinding).exists(),
+        same_person=unblinding.recorded_by_id == by.pk,
+        reason=reason,
+    )
+    refuse_if([*reasons, *_text_reasons(subject, reason)])
+    stored = store(UnblindingMistake, subject, by=by, at=at, unblinding=unblinding, reason=reason)
+    publish(
+        UnblindingMistakeRecorded(
+            stream=subject.trial.code,
+            subject_id=subject.pk,
+            site_id=subject.site_id,
+            unblinding_id=unblinding.pk,
+            mistake_id=stored.pk,
+        ),
+        at=at,
+    )
+    return stored
+
+
 def needs_review(subject: Subject) -> bool:
     """Return whether a subject was looked at in emergencies more often than passes unreviewed."""
-    looks = Unblinding.objects.filter(subject=subject, kind=Kind.EMERGENCY).count()
+    looks = Unblinding.objects.that_count().filter(subject=subject, kind=Kind.EMERGENCY).count()
     return review_due(looks, subject.trial.protocol.blind)
 
 
@@ -261,17 +308,27 @@ def _afterwards(
     at: datetime,
 ) -> Unblinding:  # fmt: skip
     subject = subject_for(by, subject_id, Permission.RECORD_UNBLINDING, at=at, reason=reason)
-    reasons = _text_reasons(subject, f"{reason} {learned_by}")
-    if happened_at > at:
-        reasons.append(Reason("future_instant", f"happened_at {happened_at} is in the future."))
-    if not reason.strip():
-        reasons.append(Reason("reason_missing", "Say how it came to be known."))
-    if subject.allocation_id is None:
-        reasons.append(Reason("not_randomised", "The subject is not randomised: there is no arm."))
-    refuse_if(reasons)
+    facts = AfterwardsFacts(
+        kind=kind,
+        happened_at=happened_at,
+        recorded_at=at,
+        reason=reason,
+        randomised_at=_randomised_at(subject),
+        first_sheet_at=first_sheet_at(subject.pk) if kind == Kind.CONTINGENCY else None,
+    )
+    refuse_if([*afterwards_reasons(facts), *_text_reasons(subject, f"{reason} {learned_by}")])
     return _store(
         subject, kind, by=by, at=at, happened_at=happened_at, learned_by=learned_by, reason=reason
     )
+
+
+def _randomised_at(subject: Subject) -> datetime | None:
+    """Return since when there is an arm to learn; a replay knows the day and no more."""
+    if (allocation := subject.allocation) is None:
+        return None
+    if subject.trial.conduct == Trial.Conduct.LIVE:
+        return allocation.allocated_at
+    return subject.site.midnight(allocation.randomised_on)
 
 
 def _covered(subject_id: UUID, reason: str, by: User) -> str:

@@ -236,6 +236,8 @@ def _standings(site: Site) -> Iterator[Standing]:
 def _by_subject(model: Any, site: Site, order: tuple[str, ...]) -> dict[Any, list[Any]]:
     grouped: dict[Any, list[Any]] = defaultdict(list)
     rows = model.objects.filter(subject__site=site)
+    if model is Unblinding:
+        rows = rows.that_count()
     if model is Screening:
         rows = rows.select_related("protocol_version")
     rows = rows.order_by(*order)

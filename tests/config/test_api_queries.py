@@ -135,6 +135,22 @@ def test_lists_of_people_cost_the_same_at_any_length(study):
     assert max(after) <= MOST_TO_READ + 2
 
 
+def test_a_sites_people_cost_the_same_at_any_length(study):
+    paths = ("/people", "/roles", "/trainings", "/log-ins")
+    reader = caller_for(study.person(Role.AUDITOR, site=study.site))
+    enter("coordinator-DE-01", "wrong")
+    before = [statements(lambda path=path: reader.get(path)) for path in paths]
+    for number in range(MANY):
+        person = study.person(Role.COORDINATOR, site=study.site, name=f"coordinator-{number}")
+        give_password(person=person, reason="lost", by=study.admin, at=timezone.now())
+
+    after = [statements(lambda path=path: reader.get(path)) for path in paths]
+
+    assert reader.get("/log-ins").json()["count"] == MANY + 1
+    assert after == before
+    assert max(after) <= MOST_TO_READ + 2
+
+
 @pytest.mark.parametrize("noun", NOUNS, ids=str)
 def test_recording_costs_no_more_than_this(study, system, noun):
     path = noun.path(noun.subject(study))

@@ -79,7 +79,7 @@ def test_no_log_in_touches_any_sealed_table(statement, login):
 @pytest.mark.parametrize(
     ("login", "callable_"),
     [
-        pytest.param(APP, {"take_slot", "go_live"}, id="application"),
+        pytest.param(APP, {"take_slot", "go_live", "first_sheet_at"}, id="application"),
         pytest.param(
             SEALED,
             {
@@ -129,14 +129,15 @@ def test_the_application_is_denied_what_opens_the_blind(call):
     assert denied(f"SELECT {call}")
 
 
-def test_what_the_application_may_call_answers_with_an_id_and_nothing_else():
+def test_what_the_application_may_call_answers_with_an_id_or_an_instant():
     results = column(
         "SELECT DISTINCT pg_get_function_result(p.oid) FROM pg_proc p"
         " WHERE p.oid IN ('sealed.take_slot'::regproc, 'sealed.go_live'::regproc,"
         " 'sealed.choose_kit'::regproc)"
     )
+    instants = column("SELECT pg_get_function_result('sealed.first_sheet_at'::regproc::oid)")
 
-    assert results == ["uuid"]
+    assert (results, instants) == (["uuid"], ["timestamp with time zone"])
 
 
 def test_every_function_with_its_owners_rights_has_a_fixed_search_path():

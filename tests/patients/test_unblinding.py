@@ -385,7 +385,9 @@ def test_after_it_no_dose_is_decided_but_a_cycle_may_be_held(study):
 
 def test_an_accident_does_not_end_treatment_and_a_sheet_does(study):
     by_accident, by_sheet = study.ready_for_first_kit(), study.ready_for_first_kit()
-    how = {"happened_at": NOW, "learned_by": "Dr B.", "reason": "A letter", "at": NOW}
+    study.make_sheets()
+    now = timezone.now()
+    how = {"happened_at": now, "learned_by": "Dr B.", "reason": "A letter", "at": now}
     record_inadvertent_unblinding(subject_id=by_accident.pk, by=study.coordinator, **how)
     record_contingency_opening(subject_id=by_sheet.pk, by=study.coordinator, **how)
 

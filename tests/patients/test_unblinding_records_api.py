@@ -25,7 +25,7 @@ from trials.services.unblinding_requests import request_trial_unblinding
 pytestmark = on_postgres
 
 WORDS = (*ARMS, "Lenalidomide", "Placebo")
-SEEN = {"happened_at": "2026-03-09T10:00:00Z", "learned_by": "A nurse", "reason": "A label"}
+SEEN = {"happened_at": "2026-03-10T12:30:00Z", "learned_by": "A nurse", "reason": "A label"}
 JUDGED = {"impact": "serious", "assessment": "Excluded from the second endpoint"}
 
 

@@ -384,7 +384,8 @@ def test_a_subject_looked_at_twice_needs_a_review_and_one_looked_at_once_does_no
 def test_only_looks_in_an_emergency_count_for_the_review(study):
     subject = study.randomised()
     break_it(study, subject)
-    seen = {"happened_at": "2026-03-09T10:00:00Z", "learned_by": "A nurse", "reason": "Seen"}
+    study.make_sheets()
+    seen = {"happened_at": timezone.now().isoformat(), "learned_by": "A nurse", "reason": "Seen"}
     for kind in ("inadvertent-unblindings", "contingency-openings"):
         answer = calling(study, Role.COORDINATOR).post(f"/subjects/{subject.pk}/{kind}", seen)
         assert answer.status_code == 201

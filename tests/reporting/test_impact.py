@@ -13,13 +13,12 @@ from dosing.errors import GateClosed
 from dosing.services.dispensing import dispense_kit
 from dosing.services.pregnancy_prevention import assess_pregnancy_risk
 from patients.services.labs import record_labs
-from patients.services.unblinding import record_contingency_opening
 from reporting.services.amendments import impact_of
 from tests.amendments import CTCAE_5, activated, approved, submitted
 from tests.factories import NOW, TODAY, Study
 from tests.interface import caller_for
 from tests.marks import on_postgres
-from trials.permissions import Role
+from tests.patients.test_unblindings_in_error import mark, opening
 
 
 pytestmark = on_postgres
@@ -96,13 +95,13 @@ def test_who_has_no_value_is_told_apart_from_who_has_one_too_low(study):
 
 def test_whose_blind_was_broken_is_named_where_treatment_after_it_changes(study):
     subject, _ = study.randomised(), study.randomised()
-    record_contingency_opening(
-        subject_id=subject.pk, happened_at=NOW, learned_by="Dr A", reason="bleeding",
-        by=study.people[Role.INVESTIGATOR], at=NOW,
-    )  # fmt: skip
+    study.make_sheets()
+    opened = opening(study, subject)
     version = approved(study, submitted(study, ENDS), study.site)
 
     assert told(study, version) == {subject.number: ["gate_opened"]}
+    mark(study, opened)
+    assert told(study, version) == {}
 
 
 def test_the_category_is_the_one_the_gate_reads(study):

@@ -30,7 +30,7 @@ from trials.admin.acting import ActingAdmin
 from trials.admin_forms import ServiceForm, form_page, send
 from trials.admin_proof import SHOWN, ProofForm
 from trials.admin_site import person, site
-from trials.models import LogInRecord, MachineClient, User
+from trials.models import LogInRecord, MachineClient, RoleAssignment, User
 from trials.models.accounts import READERS, Kind
 from trials.permissions import Permission
 from trials.queries import Standing, standing_of
@@ -133,7 +133,7 @@ class AccountAdmin(FormsAdmin):
             "account": row,
             "state": standing.state,
             "factors": standing.factors,
-            "roles": row.assignments,
+            "roles": self._roles(request, row),
             "bound": standing.signs_on,
             "records": LogInRecord.objects.filter(person=row).order_by("-pk")[:20],
             "forms": self._forms(request, row, standing),
@@ -150,6 +150,12 @@ class AccountAdmin(FormsAdmin):
         form = form_class(request.POST or None, person=row, by=person(request))
         back = reverse("admin:trials_user_change", args=[row.pk])
         return self.answer(request, form, back=back, done="It is done, and recorded.")
+
+    def _roles(self, request: HttpRequest, row: User) -> QuerySet[RoleAssignment]:
+        """Return the roles in force of those that the reader may see."""
+        seen = RoleAssignment.objects.where(person(request), self.read_permission)
+        held = seen.in_force(timezone.now()).filter(user=row)
+        return held.select_related("trial", "site")
 
     def _forms(self, request: HttpRequest, row: User, standing: Standing) -> list[dict[str, str]]:
         if row.is_machine or not person(request).may(Permission.MANAGE_PEOPLE):

@@ -9,7 +9,7 @@ from django.db.models import Q
 from oauth2_provider.models import Application
 
 from events.history import tracked
-from trials.models.people import RoleAssignment, User, trial_ids
+from trials.models.people import RoleAssignment, User, trial_ids, whole_trials
 from trials.permissions import Permission
 
 
@@ -54,12 +54,14 @@ class Method(models.TextChoices):
 
 class LogInRecordQuerySet(models.QuerySet["LogInRecord"]):
     def visible_to(self, user: User) -> "LogInRecordQuerySet":
-        """Records of people of the reader's trials, and attempts under names nobody has."""
-        trials = trial_ids(held for each in READERS for held in user.may(each))
-        if not trials:
-            return self.none()
-        people = RoleAssignment.objects.filter(trial__in=trials).values("user")
-        return self.filter(Q(person__in=people) | Q(person=None))
+        """Records of the people of the reader's trials, or of the one site.
+
+        Who sees those of a whole trial sees attempts under names nobody has, too.
+        """
+        seen = Q(person__in=RoleAssignment.objects.where(user, *READERS).values("user"))
+        if whole_trials(user, *READERS):
+            seen |= Q(person=None)
+        return self.filter(seen)
 
 
 class LogInRecord(models.Model):

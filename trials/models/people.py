@@ -16,13 +16,14 @@ from trials.permissions import Permission, Role, allows
 
 class UserManager(BaseUserManager["User"]):
     def visible_to(self, user: "User") -> "models.QuerySet[User]":
-        """People of the trials whose people the reader may see, and those without any role yet."""
-        trials = trial_ids(user.may(Permission.READ_PEOPLE))
-        if not trials:
-            return self.none()
-        here = RoleAssignment.objects.filter(trial__in=trials).values("user")
-        somewhere = RoleAssignment.objects.values("user")
-        return self.filter(Q(pk__in=here) | ~Q(pk__in=somewhere))
+        """Whoever has or had a role in a trial, or at the one site, whose people the reader sees.
+
+        Who sees all people of a trial sees those without any role yet, too.
+        """
+        seen = Q(pk__in=RoleAssignment.objects.where(user, Permission.READ_PEOPLE).values("user"))
+        if whole_trials(user, Permission.READ_PEOPLE):
+            seen |= ~Q(pk__in=RoleAssignment.objects.values("user"))
+        return self.filter(seen)
 
 
 class User(AbstractUser):
@@ -60,16 +61,26 @@ class RoleAssignmentQuerySet(models.QuerySet["RoleAssignment"]):
         return self.filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at)
 
     def visible_to(self, user: User) -> "RoleAssignmentQuerySet":
-        """Roles of the trials, or of the one site, whose people the user may see."""
-        held = (*user.may(Permission.READ_PEOPLE), *user.may(Permission.DELEGATE))
-        everywhere = trial_ids(a for a in held if a.site_id is None)
+        """Roles of the trials, or of the one site, whose delegation log the user reads or keeps."""
+        return self.where(user, Permission.READ_PEOPLE, Permission.DELEGATE)
+
+    def where(self, user: User, *permissions: Permission) -> "RoleAssignmentQuerySet":
+        """Roles of the trials, or of the one site, where the user holds one of some permissions."""
+        held = [each for permission in permissions for each in user.may(permission)]
         return self.filter(
-            Q(trial__in=everywhere) | Q(site__in={a.site_id for a in held if a.site_id})
+            Q(trial__in=whole_trials(user, *permissions))
+            | Q(site__in={each.site_id for each in held if each.site_id})
         )
 
 
 def trial_ids(assignments: "Iterable[RoleAssignment]") -> set[uuid.UUID]:
     return {assignment.trial_id for assignment in assignments}
+
+
+def whole_trials(user: User, *permissions: Permission) -> set[uuid.UUID]:
+    """Trials where the user holds one of some permissions at all sites."""
+    held = [each for permission in permissions for each in user.may(permission)]
+    return trial_ids(each for each in held if each.site_id is None)
 
 
 @tracked
@@ -132,7 +143,7 @@ class RoleAssignment(models.Model):
 class TrainingQuerySet(models.QuerySet["Training"]):
     def visible_to(self, user: User) -> "TrainingQuerySet":
         """Trainings of the people whose roles the user may see, and all for the whole trial."""
-        everywhere = trial_ids(a for a in user.may(Permission.READ_PEOPLE) if a.site_id is None)
+        everywhere = whole_trials(user, Permission.READ_PEOPLE)
         seen = RoleAssignment.objects.visible_to(user).filter(trial=models.OuterRef("trial"))
         of_theirs = models.Exists(seen.filter(user=models.OuterRef("user")))
         return self.filter(Q(trial__in=everywhere) | Q(of_theirs))

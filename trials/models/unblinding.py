@@ -8,21 +8,15 @@ from django.db.models import Q
 
 from events.history import tracked
 from events.reading import reading_as_system
-from trials.models.people import User, trial_ids
+from trials.models.people import User, whole_trials
 from trials.permissions import Permission
-
-
-def _whole_trials(user: User, *permissions: Permission) -> set[uuid.UUID]:
-    """Trials where the user holds one of some permissions at all sites."""
-    held = [each for permission in permissions for each in user.may(permission)]
-    return trial_ids(each for each in held if each.site_id is None)
 
 
 class SealedAccessQuerySet(models.QuerySet["SealedAccess"]):
     def visible_to(self, user: User) -> "SealedAccessQuerySet":
         """Looks of the trials, or at subjects of the one site, that the user audits."""
         sites = {each.site_id for each in user.may(Permission.READ_ACCESS_LOG) if each.site_id}
-        trials = _whole_trials(user, Permission.READ_ACCESS_LOG)
+        trials = whole_trials(user, Permission.READ_ACCESS_LOG)
         return self.filter(Q(trial__in=trials) | Q(site_id__in=sites))
 
 
@@ -65,7 +59,7 @@ class SealedAccess(models.Model):
 class RefusedLookQuerySet(models.QuerySet["RefusedLook"]):
     def visible_to(self, user: User) -> "RefusedLookQuerySet":
         """Attempts in the trials that the user audits as a whole: they name no site."""
-        return self.filter(trial__in=_whole_trials(user, Permission.READ_ACCESS_LOG))
+        return self.filter(trial__in=whole_trials(user, Permission.READ_ACCESS_LOG))
 
 
 class RefusedLook(models.Model):
@@ -101,7 +95,7 @@ class UnblindingRequestQuerySet(models.QuerySet["UnblindingRequest"]):
             Permission.CONFIRM_UNBLINDING,
             Permission.READ_ACCESS_LOG,
         )
-        return self.filter(trial__in=_whole_trials(user, *held))
+        return self.filter(trial__in=whole_trials(user, *held))
 
     def with_looks(self) -> "UnblindingRequestQuerySet":
         """Say of each request, as ``looked``, whether somebody has looked on it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
@@ -117,6 +118,11 @@ def look(access_id: UUID) -> dict[UUID, str]:
     if arms is None:
         raise ShownAlready(*SHOWN_ALREADY)
     return arms
+
+
+def first_sheet_at(subject_id: UUID) -> datetime | None:
+    """Return when the first contingency sheet of a subject was made; nothing: there is none."""
+    return sealed.first_sheet_at(subject_id)
 
 
 def make_sheets(access_id: UUID) -> list[tuple[UUID, str, str]]:
