@@ -311,7 +311,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep the outbox": {
         "task": "events.tasks.drain",
         "schedule": 1.0,
-        "options": {"expires": 5},
+        "options": {"expire_seconds": 5},  # as the scheduler keeps it
     },
     "forget old answers": {
         "task": "events.tasks.forget_old_answers",
@@ -320,7 +320,7 @@ CELERY_BEAT_SCHEDULE = {
     "send due mails": {
         "task": "reporting.tasks.send_due_mails",
         "schedule": 5.0,
-        "options": {"expires": 5},
+        "options": {"expire_seconds": 5},  # as the scheduler keeps it
     },
     "write due safety summaries": {
         "task": "reporting.tasks.write_due_safety_summaries",

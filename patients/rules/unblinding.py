@@ -97,13 +97,16 @@ def in_error_reasons(
 def masked(text: str, arms: Sequence[Arm]) -> str:
     """Return a text with every name of an arm covered: blinded people will read it.
 
-    Whoever breaks a blind in an emergency is not refused for a word. A label is found within a
-    word too. A code is a word of its own, and one of a single letter stays: it is in other texts
-    too, and tells nothing to somebody who does not know it.
+    Whoever breaks a blind in an emergency is not refused for a word. A label of four letters or
+    more is found within a word too. A shorter one, and a code, is a word of its own; a code of a
+    single letter stays: it is in other texts too, and tells nothing to who does not know it.
     """
-    labels = [rf"\w*{re.escape(arm.label)}\w*" for arm in arms]
-    codes = [rf"(?<!\w){re.escape(arm.code)}(?!\w)" for arm in arms if len(arm.code) > 1]
-    longest_first = sorted(labels + codes, key=len, reverse=True)
+    labels = [arm.label for arm in arms]
+    within = [rf"\w*{re.escape(label)}\w*" for label in labels if len(label) > 3]
+    alone = [label for label in labels if len(label) <= 3]
+    alone += [arm.code for arm in arms if len(arm.code) > 1]
+    of_words = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in alone]
+    longest_first = sorted(within + of_words, key=len, reverse=True)
     return re.sub("|".join(longest_first), "[treatment]", text, flags=re.IGNORECASE)
 
 

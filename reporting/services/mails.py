@@ -5,7 +5,7 @@ own, outside any transaction: an unreachable server holds up nothing else.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from smtplib import SMTPRecipientsRefused, SMTPResponseException
 
@@ -13,7 +13,7 @@ import structlog
 from django.conf import settings
 from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from reporting.letters import letter
@@ -71,9 +71,29 @@ def _is_for(notice: Notice, person: User) -> bool:
 def send_due(*, clock: Callable[[], datetime]) -> int:
     """Send the mails that are due, over one connection; return how many were sent.
 
-    What is claimed is nobody else's for three minutes. Each is marked after it was sent: a crash
-    in between sends that one again, under the same Message-ID.
+    One process sends at a time: a server that does not answer holds up no second one. What is
+    claimed is nobody else's for three minutes. Each is marked after it was sent: a crash in between
+    sends that one again, under the same Message-ID.
     """
+    with _alone() as alone:
+        return _send_claimed(clock) if alone else 0
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[bool]:
+    """Give whether no other process sends. The lock is the connection's, not a transaction's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended('sending mails', 0))")
+        alone = bool(cursor.fetchone()[0])
+    try:
+        yield alone
+    finally:
+        if alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended('sending mails', 0))")
+
+
+def _send_claimed(clock: Callable[[], datetime]) -> int:
     began = clock()
     claimed = _claim(at=began)
     if not claimed:
@@ -147,9 +167,12 @@ def _note_failure(mail: NoticeMail, error: Exception, *, at: datetime) -> None:
 
 
 def _refused_for_good(error: Exception) -> bool:
-    """Return whether the server knows no such address, and will not tomorrow either."""
+    """Return whether the server knows no such address, and will not tomorrow either.
+
+    A full mailbox or a refused relay has another status, and may pass. Source: RFC 3463, 3.2.
+    """
     return isinstance(error, SMTPRecipientsRefused) and all(
-        code >= 500 for code, _ in error.recipients.values()
+        said.startswith(b"5.1.") for _, said in error.recipients.values()
     )
 
 

@@ -260,6 +260,7 @@ def _approvals_told(list_id: str, told: ListWitnesses) -> set[str]:
 
 
 def kept_versions(trial: Trial) -> list[KeptVersion]:
+    rows = list(trial.versions.order_by("submitted_at", "version"))  # before what tells of them
     told = OutboxEvent.objects.filter(
         stream=trial.code, type__in=("trials.ProtocolActivated", "trials.ProtocolSubmitted")
     )
@@ -274,7 +275,7 @@ def kept_versions(trial: Trial) -> list[KeptVersion]:
             announced=tuple(announced[row.version]),
             readable=_readable(row) is not None,
         )
-        for row in trial.versions.order_by("submitted_at", "version")
+        for row in rows
     ]
 
 

@@ -118,3 +118,11 @@ def test_what_was_entered_in_error_need_not_be_reviewed():
 
     assert why_review("inadvertent", 0, policy) == "an accident"
     assert why_review("inadvertent", 0, policy, in_error=True) is None
+
+
+def test_a_short_label_is_a_word_of_its_own():
+    arms = [SimpleNamespace(code="X", label="A"), SimpleNamespace(code="Y", label="BSC")]
+
+    assert masked("A fever after bsc, and back again", arms) == (
+        "[treatment] fever after [treatment], and back again"
+    )

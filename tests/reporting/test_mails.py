@@ -375,7 +375,13 @@ def test_a_mail_is_tried_for_three_days_and_is_then_dead(study, settings):
 
 
 @pytest.mark.parametrize(
-    ("answer", "dead"), [("550 No such user here", True), ("451 Try again later", False)]
+    ("answer", "dead"),
+    [
+        ("550 5.1.1 No such user here", True),
+        ("550 5.7.1 Relaying denied", False),
+        ("552 5.2.2 Mailbox full", False),
+        ("451 Try again later", False),
+    ],
 )
 def test_an_address_that_is_refused_stops_nobody_elses_mail(study, box, answer, dead):
     monitor = study.people[Role.MEDICAL_MONITOR]
@@ -440,7 +446,7 @@ def test_mails_are_found_by_their_state(study, box, state):
 
 def test_an_address_stands_in_no_event_no_log_line_and_no_recorded_error(study, box, lines):
     monitor = study.people[Role.MEDICAL_MONITOR]
-    box.answers[monitor.email] = f"550 <{monitor.email}> unknown"
+    box.answers[monitor.email] = f"550 5.1.1 <{monitor.email}> unknown"
     unblinded(study)
     send()
 
@@ -517,7 +523,7 @@ def page_for(person, name, **query):
 
 def test_the_administrator_sees_what_was_sent_to_whom_and_starts_dead_mails_afresh(study, box):
     monitor = study.people[Role.MEDICAL_MONITOR]
-    box.answers[monitor.email] = "550 No such user here"
+    box.answers[monitor.email] = "550 5.1.1 No such user here"
     adverse_event(study, study.consented(), serious=True)
     drain()
     send()

@@ -74,7 +74,8 @@ FORM_PAGES = [
     *(f"/admin/patients/subject/{SUBJECT}/record/{kind}/" for kind in reporting.admin.FORMS),
 ]
 SAID = {"a text": ["where", "none"], "cycle": "nought", "reason": {"is": "no text"}}
-NOT_TRIED = "/emergency-unblindings"  # in full: the attempt would be kept for good
+# In full: the attempt, or the proof of who sends it, would be kept for good.
+NOT_TRIED = ("/emergency-unblindings", "/clients")
 REFUSED: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     ("dispensations", {}, "with nothing in it"),
     ("dispensations", noun("dispensations").body, "a second time"),

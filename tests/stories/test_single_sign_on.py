@@ -29,6 +29,7 @@ from trials.models import LogInRecord, RoleAssignment, User
 from trials.models.accounts import Method
 from trials.permissions import Role
 from trials.services.accounts import bind_sign_on, give_password
+from trials.services.log_ins import lock_ends, name_key
 from trials.services.people import deactivate_person, end_role
 
 
@@ -278,6 +279,41 @@ def test_who_has_a_second_factor_shows_it_after_single_sign_on(browser, provider
     assert (before, page.status_code) == (302, 200)
     assert passed.headers["location"] == HOME
     assert browser.get(HOME).status_code == 200
+
+
+def test_what_others_try_under_a_name_keeps_nobody_from_the_step_after_single_sign_on(
+    browser, provider, bound, live
+):
+    secret = enrolled(bound)
+    with httpx.Client(base_url=live.address) as stranger:
+        stranger.get(DOOR)
+        for _ in range(settings.VIGIL_LOCK_FAILURES):
+            form = {"login": bound.username, "password": "a guess"}
+            form["csrfmiddlewaretoken"] = stranger.cookies["csrftoken"]
+            stranger.post(DOOR, data=form)
+    answer = signs_on(browser)
+    browser.get(answer.headers["location"])
+
+    form = {"code": code(secret), "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+    passed = browser.post(answer.headers["location"], data=form)
+
+    assert lock_ends([name_key(bound.username)], at=timezone.now())
+    assert passed.headers["location"] == HOME
+
+
+def test_wrong_codes_after_single_sign_on_are_counted(browser, provider, bound):
+    secret = enrolled(bound)
+    answer = signs_on(browser)
+    browser.get(answer.headers["location"])
+
+    for number in range(settings.VIGIL_LOCK_FAILURES + 1):
+        right = number == settings.VIGIL_LOCK_FAILURES
+        form = {"code": code(secret) if right else "000000"}
+        form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"]
+        last = browser.post(answer.headers["location"], data=form)
+
+    assert "Too many failed attempts" in last.text
+    assert browser.get(HOME).status_code == 302
 
 
 # --- An answer that is not to be believed -----------------------------------------------------

@@ -15,6 +15,10 @@ from trials.rules.protocol import load_protocol
 
 
 TEXT = (Path(__file__).parents[2] / "protocols/cllm1.toml").read_text()
+LENGTH = (
+    'list_length = { value = 150, unit = "subjects per list", source = "Invented",'
+    ' flag = "assumed" }'
+)
 DAY = date(2026, 4, 1)
 DAY_BEFORE, DAY_AFTER = DAY - timedelta(1), DAY + timedelta(1)
 READY = SiteFacts(
@@ -131,6 +135,7 @@ def test_what_the_list_was_made_from_cannot_be_amended_and_each_change_is_named(
         ('label = "High MRD"', 'label = "High residual disease"'),
         ('label = "MRD level"', 'label = "Residual disease"'),
         ("start_platelets = { value = 50", "start_platelets = { value = 75"),
+        ("[randomisation]", f"[randomisation]\n{LENGTH}"),
         ("ratio = 1\n", "ratio = 1\n# the same\n"),
     ],
 )

@@ -300,14 +300,17 @@ def test_the_page_of_log_ins_names_locked_addresses_and_ends_their_locks(study):
     sprays()
     admin = browser(study.admin)
     auditor = browser(study.person(Role.AUDITOR))
+    of_one_site = browser(study.person(Role.DATA_MANAGER, site=study.site, name="of-one-site"))
 
     shown, seen = (each.get(page).content.decode() for each in (admin, auditor))
+    hidden = of_one_site.get(page)
     offered = admin.get(f"{add}?address={HERE}").content.decode()
     denied = auditor.post(add, {"key": "a", "address": HERE, "reason": "a ward"})
     done = admin.post(add, {"key": "a", "address": HERE, "reason": "a ward"})
 
     assert f"{add}?address={HERE}" in shown
     assert (HERE in seen, add in seen) == (True, False)
+    assert (hidden.status_code, HERE in hidden.content.decode()) == (200, False)
     assert f'value="{HERE}"' in offered
     assert (denied.status_code, done.status_code) == (403, 302)
     assert address_lock_end(HERE, at=timezone.now()) is None

@@ -161,7 +161,9 @@ def test_two_arms_that_show_alike_are_refused(label):
     }
 
 
-@pytest.mark.parametrize("label", ["Lenalidomide 2", "Lenalidomid", "Placebo (P)", "P"])
+@pytest.mark.parametrize(
+    "label", ["Lenalidomide 2", "Lenalidomid", "Placebo (P)", "P", "Lenalidomide²"]
+)
 def test_two_arms_that_differ_in_what_is_seen_are_taken(label):
     assert found_in(changed((PLACEBO, f'label = "{label}"'))) == set()
 

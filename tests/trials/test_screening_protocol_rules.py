@@ -199,6 +199,38 @@ def test_the_first_level_may_have_no_lower_bound_and_is_then_open_below():
     assert levels_of({"mrd_level": Decimal("0.0001")}, protocol.factors) == {"mrd": "I"}
 
 
+def test_a_level_may_begin_at_nought():
+    score = """
+[[screening.variables]]
+code = "t_score"
+label = "T-score of the hip"
+kind = "number"
+required = true
+unit = "standard deviations"
+min = -10
+max = 10
+places = 1
+source = "Invented"
+flag = "assumed"
+
+[[screening.variables]]
+"""
+    levels = """code = "bone"
+label = "Bone density"
+variable = "t_score"
+unit = "standard deviations"
+levels = [
+  { code = "A", label = "Low", below = -2.5 },
+  { code = "B", label = "Lowish", at_least = -2.5, below = 0 },
+  { code = "C", label = "Normal", at_least = 0 },
+]"""
+
+    protocol = load_protocol(with_factor(levels).replace("\n[[screening.variables]]\n", score, 1))
+
+    found = [levels_of({"t_score": Decimal(t)}, protocol.factors[:1]) for t in ("-0.1", "0")]
+    assert found == [{"bone": "B"}, {"bone": "C"}]
+
+
 def test_a_factor_must_be_known_of_every_eligible_subject():
     conditional = MINIMUM.replace("require", "when = [{ variable = 'del17p', is = true }]\nrequire")
 

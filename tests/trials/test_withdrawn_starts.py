@@ -110,6 +110,18 @@ def test_every_reason_at_every_site_is_given(study):
     assert (runs(study.site), runs(second)) == ("1.1", "1.1")
 
 
+def test_the_only_version_of_a_site_stays_once_the_site_has_begun(study):
+    planned = study.planned_site("DE-02")
+    version = amend(study, sites=(study.site, planned), in_force_from=TOMORROW)
+    withdraw(study, version, planned)
+    activated(study, version, planned, in_force_from=TOMORROW)
+    with as_system():
+        Site.objects.filter(pk=planned.pk).update(status=Site.Status.ACTIVE)
+
+    assert refused(study, version, planned) == ["only_version"]
+    withdraw(study, version, study.site)
+
+
 def test_a_withdrawal_names_a_site_of_the_trial(study):
     version = amend(study, in_force_from=TOMORROW)
 

@@ -32,6 +32,7 @@ from trials.admin_proof import SHOWN, ProofForm
 from trials.admin_site import person, site
 from trials.models import LogInRecord, MachineClient, RoleAssignment, User
 from trials.models.accounts import READERS, Kind
+from trials.models.people import whole_trials
 from trials.permissions import Permission
 from trials.queries import Standing, standing_of
 from trials.services.log_ins import address_lock_ends
@@ -211,8 +212,9 @@ class LogInAdmin(FormsAdmin):
         return any(person(request).may(permission) for permission in READERS)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        locked = {"locked": address_lock_ends(at=timezone.now())}
-        return super().changelist_view(request, locked | (extra_context or {}))
+        everywhere = whole_trials(person(request), *READERS)
+        locked = address_lock_ends(at=timezone.now()) if everywhere else {}
+        return super().changelist_view(request, {"locked": locked, **(extra_context or {})})
 
 
 @admin.register(MachineClient, site=site)

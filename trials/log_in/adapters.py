@@ -85,7 +85,7 @@ class Accounts(DefaultAccountAdapter):
         """Turn back whoever has no role in force, whichever way they came: passkey, sign-on."""
         if may_enter(user):
             return None
-        method = _METHODS[_first_step(request, user)]
+        method = first_step(request, user)
         address = address_of(request)
         note(Kind.FAILED, user=user, at=timezone.now(), address=address, method=method)
         return self.respond_user_inactive(request, user)
@@ -98,7 +98,7 @@ class Accounts(DefaultAccountAdapter):
         """Open a session under a new key, when every step of the log-in has been taken."""
         super().login(request, user)
         begin_clock(request, at=timezone.now())
-        method = _METHODS[_first_step(request, user)]
+        method = first_step(request, user)
         note(
             Kind.LOGGED_IN,
             user=user,
@@ -140,9 +140,10 @@ _METHODS = {
 }
 
 
-def _first_step(request: HttpRequest, user: User) -> str:
+def first_step(request: HttpRequest, user: User) -> Method:
+    """Return how somebody began the log-in that they are in."""
     records = get_authentication_records(request, user)
-    return str(records[0]["method"]) if records else "password"
+    return _METHODS[str(records[0]["method"]) if records else "password"]
 
 
 class SecondFactors(DefaultMFAAdapter):

@@ -7,7 +7,7 @@ import secrets
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.signing import BadSignature, TimestampSigner
+from django.core.signing import BadSignature, TimestampSigner, b62_decode
 from django.http import HttpRequest, HttpResponse
 
 from trials.models import User
@@ -48,8 +48,17 @@ def remember(request: HttpRequest, response: HttpResponse, user: User) -> None:
         samesite="Lax",
     )
     others = [name for name in request.COOKIES if name.startswith(NAME) and name != own]
+    others.sort(key=lambda name: _signed_at(request.COOKIES[name]))
     for name in others[: -(MOST - 1)]:
         response.delete_cookie(name, path=PATH, samesite="Lax")
+
+
+def _signed_at(value: str) -> int:
+    """Return when a cookie says that it was signed; nothing but its eviction hangs on it."""
+    try:
+        return b62_decode(value.split(":")[-2])
+    except (IndexError, ValueError):
+        return 0
 
 
 def _signer(user: User) -> TimestampSigner:

@@ -1,6 +1,7 @@
 """The library's forms, with every wrong password and code counted where the log-in's are."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -21,13 +22,13 @@ from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
 from trials.admin_proof import ProofForm
 from trials.identity import takes_code
-from trials.log_in.adapters import locked_text
+from trials.log_in.adapters import first_step, locked_text
 from trials.log_in.devices import device_of
 from trials.log_in.passkeys import read
 from trials.log_in.requests import address_of
 from trials.models import User
-from trials.models.accounts import Method
-from trials.services.log_ins import attempt
+from trials.models.accounts import Kind, Method
+from trials.services.log_ins import Attempt, attempt, confirmation
 
 
 class LogIn(LoginForm):
@@ -114,15 +115,32 @@ class SecondStepByPasskey(_Signed):
 
 
 def _counted(user: User, method: Method, check: Callable[[], User | None]) -> None:
-    found = attempt(
+    found = _second_step(user, method, check, at=timezone.now())
+    if found.locked_until:
+        raise ValidationError(locked_text(found), code="locked")
+    if found.user is None:
+        raise get_mfa_adapter().validation_error("incorrect_code")
+
+
+def _second_step(
+    user: User, method: Method, check: Callable[[], User | None], *, at: datetime
+) -> Attempt:
+    """Ask for a second factor and count the answer.
+
+    Who came by single sign-on has shown who they are: what others try under their name, or at
+    their address, does not keep them out. See docs/decisions/0018.
+    """
+    if first_step(context.request, user) == Method.SIGN_ON:
+
+        def judged() -> Kind:
+            return Kind.IDENTITY_CONFIRMED if check() else Kind.NOT_CONFIRMED
+
+        return confirmation(user=user, method=method, check=judged, at=at)
+    return attempt(
         name=user.username,
         device=device_of(context.request, user),
         address=address_of(context.request),
         method=method,
         check=check,
-        at=timezone.now(),
+        at=at,
     )
-    if found.locked_until:
-        raise ValidationError(locked_text(found), code="locked")
-    if found.user is None:
-        raise get_mfa_adapter().validation_error("incorrect_code")

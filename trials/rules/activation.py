@@ -67,11 +67,15 @@ def _way_out(facts: SiteFacts) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StartFacts:
-    """A version's start at a site, if there is one; ``today`` is the site's own calendar day."""
+    """A version's start at a site, if there is one; ``today`` is the site's own calendar day.
+
+    ``needed``: the site is no longer planned and has no other version.
+    """
 
     code: str
     today: date
     in_force_from: date | None
+    needed: bool = False
 
 
 def withdrawal_reasons(
@@ -104,12 +108,16 @@ def _against_withdrawal(
                 " submit another version."
             )
             yield Reason("begun_already", detail)
+        elif facts.needed:
+            detail = f"{facts.code} would be left without a version: put another in force first."
+            yield Reason("only_version", detail)
     for number in lists:
         detail = f"Randomisation list {number} was made for version {version}."
         yield Reason("list_made", detail)
 
 
 FROZEN = ("arms", "randomisation", "factors")
+NOT_OF_THE_DESIGN = ("predictability_reason", "list_length")
 
 
 def fixed_by_randomisation(before: Protocol, after: Protocol) -> tuple[Reason, ...]:
@@ -117,7 +125,8 @@ def fixed_by_randomisation(before: Protocol, after: Protocol) -> tuple[Reason, .
 
     Arms, ratio, design and strata are what the sealed list was made from, and an arm's label is
     what is read in an emergency. A source, the reason for a design, or better words for a stratum
-    are no such change; words that stood for another stratum before are one.
+    are no such change; words that stood for another stratum before are one. How long lists are
+    planned can be amended: the next extension goes by it.
     """
     return tuple(
         Reason("fixed_by_randomisation", f"{change.text}. The randomisation list is made already.")
@@ -128,7 +137,7 @@ def fixed_by_randomisation(before: Protocol, after: Protocol) -> tuple[Reason, .
 
 def _only_words(change: Change, before: Protocol) -> bool:
     section, *path = change.key.split(".")
-    if change.source_only or (section, path) == ("randomisation", ["predictability_reason"]):
+    if change.source_only or (section == "randomisation" and path[0] in NOT_OF_THE_DESIGN):
         return True
     # The label of a row, or of a row in it: each row is a code and what stands under it.
     of_a_label = section == "factors" and path[-1:] == ["label"] and len(path) % 2 == 0

@@ -65,9 +65,10 @@ def problems_of_today(version: ProtocolVersion) -> tuple[Reason, ...]:
 
 
 def changes_of_randomisation(trial: Trial, protocol: Protocol) -> tuple[Reason, ...]:
-    """Return what of the randomisation an amendment would change, once the list is made."""
+    """Return what of the randomisation an amendment would change, once a list stands."""
+    lists = RandomisationList.objects.filter(trial=trial)
     made = (
-        RandomisationList.objects.filter(trial=trial).exists()
+        lists.exclude(state=RandomisationList.State.WITHDRAWN).exists()
         or Allocation.objects.filter(site__trial=trial).exists()
     )
     return fixed_by_randomisation(trial.protocol, protocol) if made else ()

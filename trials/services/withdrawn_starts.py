@@ -48,10 +48,14 @@ def withdraw_start(
 
 
 def _facts(place: Site, start: SiteVersion | None, *, at: datetime) -> StartFacts:
+    if start is None:
+        return StartFacts(place.code, place.local_day(at), None)
+    alone = not place.versions.exclude(pk=start.pk).exists()
     return StartFacts(
         code=place.code,
         today=place.local_day(at),
-        in_force_from=start.in_force_from if start else None,
+        in_force_from=start.in_force_from,
+        needed=alone and place.status != Site.Status.PLANNED,
     )
 
 
@@ -80,15 +84,14 @@ def _withdraw(
 
 
 def _tell_activation(version: ProtocolVersion) -> None:
-    """Say when a version was first activated, by the starts that stand; or that it was not.
+    """Say of a version that it was never activated, once it stands nowhere.
 
     A trial's first version was activated with the trial and stays so, wherever it is in force.
     """
-    if _is_the_trials_first(version):
+    stands = SiteVersion.objects.filter(protocol_version=version).exists()
+    if stands or _is_the_trials_first(version):
         return
-    first = SiteVersion.objects.filter(protocol_version=version).order_by("activated_at").first()
-    version.activated_at = first.activated_at if first else None
-    version.activated_by = first.activated_by if first else None
+    version.activated_at = version.activated_by = None
     version.save(update_fields=["activated_at", "activated_by"])
 
 

@@ -221,7 +221,8 @@ def _read_whole(factor: Factor) -> tuple[Level, ...]:
 
 
 def _begins(level: Level, variable: Variable) -> tuple[bool, Decimal]:
-    return level.at_least is not None, level.at_least or variable.lowest
+    begins = level.at_least
+    return begins is not None, variable.lowest if begins is None else begins
 
 
 def _reach_findings(level: Level, eligible: Range, key: KeyPath) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from re import compile as pattern
 from typing import Any
-from unicodedata import bidirectional, category, normalize
+from unicodedata import bidirectional, category, decomposition, normalize
 
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -57,10 +57,17 @@ def in_new_files(judge: Callable[[Any], None]) -> Callable[[Any, ValidationInfo]
 
 
 def told_apart_by(text: str) -> str:
-    """Return what a reader sees of a text: no case, no width, nothing that is invisible."""
-    folded = normalize("NFKC", normalize("NFKC", text).casefold())
-    seen = "".join(c for c in folded if category(c) != "Cf" and c not in _UNSEEN)
-    return " ".join(seen.split())
+    """Return what a reader sees of a text: no case, no width, nothing that is invisible.
+
+    What stands above or below the line is seen: 10³ is not 103.
+    """
+    shown = "".join(c if _raised(c) else normalize("NFKC", c) for c in normalize("NFC", text))
+    seen = "".join(c for c in shown.lower() if category(c) != "Cf" and c not in _UNSEEN)
+    return " ".join(normalize("NFC", seen).split())
+
+
+def _raised(character: str) -> bool:
+    return decomposition(character).startswith(("<super>", "<sub>"))
 
 
 def shows_as_written(text: str) -> None:
