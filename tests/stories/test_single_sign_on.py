@@ -291,13 +291,13 @@ def test_what_others_try_under_a_name_keeps_nobody_from_the_step_after_single_si
             form = {"login": bound.username, "password": "a guess"}
             form["csrfmiddlewaretoken"] = stranger.cookies["csrftoken"]
             stranger.post(DOOR, data=form)
+    assert lock_ends([name_key(bound.username)], at=timezone.now())
     answer = signs_on(browser)
     browser.get(answer.headers["location"])
 
     form = {"code": code(secret), "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
     passed = browser.post(answer.headers["location"], data=form)
 
-    assert lock_ends([name_key(bound.username)], at=timezone.now())
     assert passed.headers["location"] == HOME
 
 
