@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from tests.stories.chance import verdict_on
 
 
-SUBJECTS, NUMBERS, TRIALS = 61, 4600, 40
+SUBJECTS, NUMBERS, TRIALS = 61, 4600, 25
 ACTIVE = np.arange(SUBJECTS) < round(SUBJECTS * 2 / 3)
 
 

@@ -55,6 +55,8 @@ def changes(before: Protocol, after: Protocol) -> tuple[Change, ...]:
     The version number itself is none of them. Empty means that nothing else differs: what has no
     words is told too.
     """
+    if before is after:
+        return ()
     old, new = (_as_written(protocol) for protocol in (before, after))
     names = dict.fromkeys([*Protocol.model_fields, *old, *new])
     return tuple(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any, get_args, get_type_hints
 
@@ -73,6 +73,7 @@ def text_of(content: bytes) -> str:
         raise ProtocolInvalid((Problem(line, "", "not_utf8", message),)) from error
 
 
+@lru_cache(maxsize=32)  # a page checks a file, shows what it changes, and takes it
 def load_protocol(text: str) -> Protocol:
     """Return the protocol a TOML text describes. Numbers keep their decimals as written.
 
