@@ -47,7 +47,8 @@ class NoticeMailAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         if not settings.MAIL_ON and request.method == "GET":
-            messages.warning(request, "No mail server is set: nothing is sent to anybody.")
+            said = "No mail server is set, so nothing is sent: VIGIL_EMAIL_URL names one."
+            messages.warning(request, said)
         return super().changelist_view(request, extra_context)
 
     @display(
