@@ -105,7 +105,12 @@ class WithdrawalForm(ServiceForm):
         " Its approvals stay, and it or another version can be put in force there from any day"
         " to come."
     )
-    field_of = {"begun_already": "sites", "no_start": "sites", "reason_missing": "reason"}
+    field_of = {
+        "begun_already": "sites",
+        "no_start": "sites",
+        "only_version": "sites",
+        "reason_missing": "reason",
+    }
 
     sites = forms.ModelMultipleChoiceField(
         Site.objects.none(), to_field_name="code", widget=forms.CheckboxSelectMultiple

@@ -20,6 +20,7 @@ from tests.trials.test_log_ins import (
     enter,
     kinds,
     logged_in,
+    with_password,
 )
 from tests.trials.test_passkeys import browser, knocks, owner_of
 from trials.log_in.devices import LASTS, MOST
@@ -47,12 +48,6 @@ def person(study):
 @pytest.fixture
 def other(study):
     return with_password(study.person(Role.MONITOR))
-
-
-def with_password(someone):
-    someone.set_password(PASSWORD)
-    someone.save()
-    return someone
 
 
 def known(someone) -> Client:

@@ -20,6 +20,7 @@ from tests.trials.test_log_ins import (
     enrolled,
     enter,
     kinds,
+    with_password,
 )
 from trials.errors import AccountRefused
 from trials.models import LogInRecord
@@ -53,12 +54,6 @@ def person(study):
 @pytest.fixture
 def stranger(study):
     return with_password(study.person(Role.MONITOR))
-
-
-def with_password(someone):
-    someone.set_password(PASSWORD)
-    someone.save()
-    return someone
 
 
 def sprays(address: str = HERE, *, names: int = 4) -> None:

@@ -32,6 +32,12 @@ OTHER = "quite another phrase"
 LOGIN, HOME, API = "/admin/login/", "/admin/", "/api/v1/trials"
 
 
+def with_password(someone):
+    someone.set_password(PASSWORD)
+    someone.save()
+    return someone
+
+
 class Office(Study):
     """A trial with people and a site, and no list or kit: nothing here looks behind the blind."""
 

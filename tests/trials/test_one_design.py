@@ -191,21 +191,22 @@ def activation(study, version):
     )  # fmt: skip
 
 
+def act_and_see_who_waits(act, written):
+    with transaction.atomic():
+        act()
+        written.set()
+        return waiting_for_me()
+
+
 def test_a_list_drafted_while_a_version_comes_into_force_waits_and_is_refused(study):
     version = approved(study, submitted(study, *ONE_TO_ONE), study.site, study.elsewhere)
     activate, written = activation(study, version), threading.Event()
-
-    def activate_and_see_who_waits():
-        with transaction.atomic():
-            activate()
-            written.set()
-            return waiting_for_me()
 
     def draft_meanwhile():
         written.wait(timeout=30)
         return draft(study)
 
-    waited, answer = at_once(activate_and_see_who_waits, draft_meanwhile)
+    waited, answer = at_once(partial(act_and_see_who_waits, activate, written), draft_meanwhile)
 
     assert waited == 1
     assert isinstance(answer, ListRefused)
@@ -243,19 +244,13 @@ def test_a_list_that_goes_live_while_a_version_comes_into_force_waits(study):
     dry_run(list_id=found.pk, by=study.statistician)
     activate, written = activation(study, version), threading.Event()
 
-    def activate_and_see_who_waits():
-        with transaction.atomic():
-            activate()
-            written.set()
-            return waiting_for_me()
-
     def approve_meanwhile():
         written.wait(timeout=30)
         return approve_list(
             list_id=found.pk, digest=found.digest, by=study.statistician, at=NOW
         ).approvals.count()
 
-    assert at_once(activate_and_see_who_waits, approve_meanwhile) == [1, 1]
+    assert at_once(partial(act_and_see_who_waits, activate, written), approve_meanwhile) == [1, 1]
 
 
 def test_a_site_that_begins_while_a_list_is_drafted_waits(study, monkeypatch):

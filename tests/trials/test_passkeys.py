@@ -19,6 +19,7 @@ from tests.trials.test_log_ins import (
     Office,
     enter,
     kinds,
+    with_password,
 )
 from trials.log_in.adapters import WRONG
 from trials.models import LogInRecord, RoleAssignment
@@ -43,12 +44,6 @@ def study() -> Office:
 @pytest.fixture
 def person(study):
     return with_password(study.coordinator)
-
-
-def with_password(someone):
-    someone.set_password(PASSWORD)
-    someone.save()
-    return someone
 
 
 def browser() -> Client:

@@ -61,8 +61,7 @@ def attempt(
     success is not recorded here: it is one only when every step of the log-in is taken.
     """
     key = name_key(name)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+    _one_at_a_time(key)
     person = User.objects.filter(username__iexact=name.strip()).order_by("pk").first()
     tried: dict[str, Any] = {"key": key, "address": address, "at": at}
     here = {"person": person, "method": method, "device": device, **tried}
@@ -97,15 +96,19 @@ def confirmation(*, user: User, method: Method, check: Callable[[], Kind], at: d
     count. After too many failures nothing is asked until they log in afresh, or some time is over.
     See docs/decisions/0017.
     """
-    with connection.cursor() as cursor:
-        key = f"confirm {user.pk}"
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+    _one_at_a_time(f"confirm {user.pk}")
     if end := confirmation_refused_until(user, at=at):
         return Attempt(locked_until=end)
     kind = check()
     note(kind, user=user, at=at, method=method)
     passed = kind == Kind.IDENTITY_CONFIRMED
     return Attempt(user=user if passed else None, code_used=kind == Kind.CODE_USED)
+
+
+def _one_at_a_time(key: str) -> None:
+    """Wait for whoever else is in a transaction under this key, and let others wait for ours."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
 
 
 def confirmation_refused_until(user: User, *, at: datetime) -> datetime | None:

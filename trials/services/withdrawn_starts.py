@@ -1,7 +1,8 @@
 """The withdrawal of a protocol version's start that has not come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 
@@ -34,7 +35,7 @@ def withdraw_start(
     locked = ProtocolVersion.objects.select_for_update().get(pk=version.pk)
     standing = SiteVersion.objects.filter(protocol_version=locked)
     starts = {row.site_id: row for row in standing.select_related("site", "protocol_version")}
-    facts = [_facts(place, starts.get(place.pk), at=at) for place in places]
+    facts = _facts(places, starts, version=locked, at=at)
     stands_on = starts.keys() - {place.pk for place in places} or _is_the_trials_first(locked)
     lists = [] if stands_on else _lists_made(locked)
     if reasons := withdrawal_reasons(locked.version, facts, reason=reason, lists=lists):
@@ -47,16 +48,24 @@ def withdraw_start(
     return rows
 
 
-def _facts(place: Site, start: SiteVersion | None, *, at: datetime) -> StartFacts:
-    if start is None:
-        return StartFacts(place.code, place.local_day(at), None)
-    alone = not place.versions.exclude(pk=start.pk).exists()
-    return StartFacts(
-        code=place.code,
-        today=place.local_day(at),
-        in_force_from=start.in_force_from,
-        needed=alone and place.status != Site.Status.PLANNED,
-    )
+def _facts(
+    places: Sequence[Site],
+    starts: Mapping[UUID, SiteVersion],
+    *,
+    version: ProtocolVersion,
+    at: datetime,
+) -> list[StartFacts]:
+    others = SiteVersion.objects.filter(site__in=places).exclude(protocol_version=version)
+    run_another = set(others.values_list("site_id", flat=True))
+    return [
+        StartFacts(
+            code=place.code,
+            today=place.local_day(at),
+            in_force_from=starts[place.pk].in_force_from if place.pk in starts else None,
+            needed=place.status != Site.Status.PLANNED and place.pk not in run_another,
+        )
+        for place in places
+    ]
 
 
 def _lists_made(version: ProtocolVersion) -> list[int]:
